@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What all cards share. A card is a const table of operations and a main of a few lines:
+ *
+ *	int main(int argc, char **argv) { return card_main(&null_card, argc, argv); }
+ *
+ * The frame reads the common options, maps state area and status page, opens the back end, enters
+ *the sandbox, says READY, and serves vfio-user until the client has left (a descriptor it was
+ *given) or until SIGTERM (a listening socket). cards/null is the tutorial.
+ *
+ * Options of every card:
+ *	--bus-fd N      serve the one client on this descriptor, then exit
+ *	--listen PATH   serve clients on this socket one after the other, until SIGTERM
+ *(stand-alone, for other hypervisors)
+ *	--state-fd N    state area that outlives the process (default: a private one)
+ *	--status-fd N   status page (default: a private one)
+ *	--user ID       user and group id to take (root only)
+ *	--help, --version
+ *
+ * One thread owns a card. All operations run on it.
+ */
+#ifndef KARUTA_CARD_CARD_H
+#define KARUTA_CARD_CARD_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "jail/jail.h"
+#include "mem/mem.h"
+#include "os/loop.h"
+#include "pci/pci.h"
+#include "vfu/vfu_server.h"
+#include "wire/status.h"
+
+struct card;
+
+/* An option of one card's own. */
+struct card_option {
+	const char *name;
+	const char *argument; /* name of its argument in --help; NULL: takes none */
+	const char *help;
+};
+
+struct card_ops {
+	const char *name;    /* "null"; the program is karuta-card-<name> */
+	const char *summary; /* one line for --help */
+	const struct pci_identity *identity;
+	/* Device state in the state area: plain data; `state_version` changes with its layout. */
+	uint32_t state_version;
+	size_t state_size;
+	/* Rings that ring by eventfd; the frame makes the descriptors and calls doorbell(). */
+	const struct vfu_io_fd *doorbells; /* fd is ignored */
+	size_t doorbell_count;
+	/* Own options and system calls, besides the frame's. */
+	const struct card_option *options;
+	size_t option_count;
+	const struct jail_syscall *system_calls;
+	size_t system_call_count;
+
+	/* One own option; `argument` may be NULL. Before open. 0 or -errno with error set. */
+	int (*option)(struct card *card, const char *name, const char *argument,
+		      struct error *error);
+	/* Before the sandbox: open what is needed for the card's life. card_device() is where it
+	 * keeps its things. */
+	int (*open)(struct card *card, struct error *error);
+	/* After the sandbox: make the device from card_state(). `fresh`: the state area was all
+	 * zeros. */
+	int (*start)(struct card *card, bool fresh, struct error *error);
+	void (*close)(struct card *card);
+
+	/* Within the BAR's size. Anything goes: no error can be shown on a PCI bus, all ones or
+	 * nothing can. */
+	void (*bar_read)(struct card *card, unsigned bar, uint64_t offset, void *to,
+			 uint32_t length);
+	void (*bar_write)(struct card *card, unsigned bar, uint64_t offset, const void *from,
+			  uint32_t length);
+	void (*doorbell)(struct card *card, unsigned index);
+	/* Bus mastering was switched. Optional. */
+	void (*master)(struct card *card, bool on);
+	/* Device reset, by the client or the guest. */
+	void (*reset)(struct card *card);
+	/* On return nothing touches guest memory. Optional. */
+	void (*quiesce)(struct card *card);
+	/* Called after every batch of events; true: call again without sleeping. Optional. */
+	bool (*work)(struct card *card);
+	/* Upper bound for the device-private memory that card_device() gives. */
+	size_t device_size;
+};
+
+int card_main(const struct card_ops *ops, int argc, char **argv);
+
+/* The card's own process-local things: device_size zeroed bytes. */
+void *card_device(struct card *card);
+/* The device state in the state area: state_size bytes. */
+void *card_state(struct card *card);
+struct os_loop *card_loop(struct card *card);
+const struct mem_map *card_memory(struct card *card);
+struct vfu_server *card_server(struct card *card);
+
+/* MSI-X. Dropped while the guest has it off. */
+void card_interrupt(struct card *card, unsigned vector);
+void card_count(struct card *card, enum status_card_counter counter, uint64_t amount);
+/* A guest tried what no guest may do: counted, and told on the status page. */
+__attribute__((format(printf, 2, 3))) void card_security_event(struct card *card,
+							       const char *format, ...);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a program gives its privileges away, in named steps and in this order:
+ *
+ *   1. jail_isolate  own mount, network, IPC, UTS and cgroup namespaces; an empty, read-only root
+ *   2. jail_demote   own user and group id, no groups, no capabilities (also none to gain), no new
+ * privileges, no core dumps, limits
+ *   3. jail_filter   the seccomp list, for all threads (TSYNC): what is not listed ends the process
+ *
+ * There is no weaker mode: a step that the kernel refuses is an error that names the step and the
+ * remedy. A caller that is not root gets a user namespace in step 1 first.
+ */
+#ifndef KARUTA_JAIL_JAIL_H
+#define KARUTA_JAIL_JAIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* One argument of a system call that must have a certain value: (argument & mask) == value. */
+struct jail_argument {
+	unsigned index;
+	uint64_t mask; /* 0: no condition, ends the list */
+	uint64_t value;
+};
+
+/* A line of a program's allow-list: data beside its main.c. A call may stand on several lines. */
+struct jail_syscall {
+	int number; /* SCMP_SYS(...) */
+	const char *reason;
+	struct jail_argument arguments[3];
+};
+
+struct jail_limits {
+	uint64_t open_files;
+	uint64_t locked_bytes; /* RLIMIT_MEMLOCK: registered io_uring buffers count on older kernels
+				*/
+};
+
+int jail_isolate(struct error *error);
+/* `user` is used as user and group id; 0 = keep the present one (stand-alone use without root). */
+int jail_demote(uid_t user, const struct jail_limits *limits, struct error *error);
+int jail_filter(const struct jail_syscall *allow, size_t count, struct error *error);
+
+#endif

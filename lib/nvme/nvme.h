@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An NVMe controller with one namespace (NVMe Base 2.0, NVM Command Set 1.0) as a model: registers,
+ * queues, commands. It knows neither the bus it sits on nor where blocks are kept: both are tables
+ * of calls. It opens nothing and waits for nothing.
+ *
+ * All device state is in `struct nvme_state`, plain data in the card's state area, so that another
+ * process can go on from it at any instant. One thread owns a controller.
+ */
+#ifndef KARUTA_NVME_NVME_H
+#define KARUTA_NVME_NVME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "mem/mem.h"
+
+#define NVME_IO_QUEUES	 16u   /* pairs, besides the admin queue */
+#define NVME_QUEUE_DEPTH 1024u /* CAP.MQES + 1 */
+#define NVME_VECTORS	 (NVME_IO_QUEUES + 1)
+#define NVME_COMMANDS	 1024u /* under way at most, all queues together; more stay in their queues \
+				*/
+#define NVME_MDTS	  8u   /* 2^8 pages of 4 KiB = 1 MiB */
+#define NVME_MAX_TRANSFER (UINT32_C(1) << 20)
+#define NVME_BAR_SIZE                                                                              \
+	0x4000u /* registers, doorbells at 0x1000; MSI-X table at 0x2000, pending bits at 0x3000   \
+		 */
+#define NVME_MSIX_TABLE	  0x2000u
+#define NVME_MSIX_PENDING 0x3000u
+
+/* What the controller is; const for its life except for the size. */
+struct nvme_setup {
+	char serial[20]; /* space padded ASCII */
+	char model[40];
+	char firmware[8];
+	uint8_t nguid[16];
+	uint64_t size;	   /* bytes */
+	uint32_t lba_size; /* 512 or 4096 */
+	uint16_t vendor;   /* PCI vendor ids as in configuration space */
+	uint16_t subsystem_vendor;
+};
+
+enum nvme_io_op {
+	NVME_IO_READ,
+	NVME_IO_WRITE,
+	NVME_IO_FLUSH,
+	NVME_IO_DISCARD, /* deallocate, write zeroes: reads as zeros after */
+};
+
+/* A request to the block back end. Memory is the controller's; one answer by nvme_io_done(). */
+struct nvme_io {
+	enum nvme_io_op op;
+	bool fua;
+	uint64_t offset, length; /* bytes, within the namespace, multiples of the LBA size */
+	const struct iovec
+		*iov; /* READ, WRITE: the guest's pages (or a bounce buffer), sums to length */
+	size_t iov_count;
+	uint32_t slot; /* 0 .. NVME_COMMANDS - 1: unique among those under way */
+};
+
+/* Things that no guest may try; counted and reported, besides being refused. */
+enum nvme_event {
+	NVME_EVENT_FORBIDDEN_COMMAND,  /* firmware, security, format, sanitize, vendor: `value` is
+					  the opcode */
+	NVME_EVENT_READ_ONLY_REGISTER, /* `value` is the offset */
+	NVME_EVENT_BAD_DOORBELL,       /* `value` is the offset */
+	NVME_EVENT_BAD_POINTER,	       /* memory that is not the guest's: `value` is the address */
+	NVME_EVENT_FATAL,	       /* CSTS.CFS was set */
+	NVME_EVENT_ERROR,	       /* a command ended with an error: `value` is the status */
+};
+
+struct nvme_ops {
+	/* May call nvme_io_done() before it returns. */
+	void (*submit)(void *context, struct nvme_io *io);
+	/* All submitted in one nvme_process() may now start. */
+	void (*kick)(void *context);
+	/* Completes what can be; called only by nvme_quiesce(), may wait. Calls nvme_io_done(). */
+	void (*wait)(void *context);
+	void (*interrupt)(void *context, unsigned vector);
+	void (*event)(void *context, enum nvme_event event, uint64_t value);
+	/* Guest memory that is not mapped here; 0 or -errno. Not called from register accesses. */
+	int (*remote_read)(void *context, uint64_t address, void *to, uint64_t length);
+	int (*remote_write)(void *context, uint64_t address, const void *from, uint64_t length);
+	uint64_t (*now_ms)(void *context); /* wall clock, for timestamps */
+};
+
+/* Layout in state.h: versioned, without pointers. */
+struct nvme_state;
+struct nvme;
+
+size_t nvme_state_size(void);
+uint32_t nvme_state_version(void);
+
+/*
+ * `state`: nvme_state_size() bytes, all zeros for a new device (it is then set up as after power
+ * on), or what an earlier process left: checked like hostile input (-EPROTO), and its commands
+ * under way are submitted again by the first nvme_process(). `memory`, `setup`, `ops` outlive the
+ * controller.
+ */
+int nvme_create(struct nvme **nvme, const struct nvme_setup *setup, struct nvme_state *state,
+		const struct mem_map *memory, const struct nvme_ops *ops, void *context,
+		struct error *error);
+void nvme_destroy(struct nvme *nvme);
+
+/* BAR 0 below the MSI-X table. Any offset and length; what the specification does not define reads
+ * as zeros. Never touches guest memory. */
+void nvme_register_read(struct nvme *nvme, uint32_t offset, void *to, uint32_t length);
+void nvme_register_write(struct nvme *nvme, uint32_t offset, const void *from, uint32_t length);
+/* Power on, PCI reset, function level reset. */
+void nvme_reset(struct nvme *nvme);
+
+/* Carries out what the registers asked for: enable, disable, shutdown, then fetches commands. True:
+ * there is more, call again soon. */
+bool nvme_process(struct nvme *nvme);
+/* error 0 or -errno. Completions become visible to the guest here. */
+void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error);
+
+/* On return no request is with the back end and nothing touches guest memory. */
+void nvme_quiesce(struct nvme *nvme);
+/* Bus mastering: while off, no access to guest memory and no interrupt (PCI 3.0, 6.2.2). */
+void nvme_set_master(struct nvme *nvme, bool on);
+
+#endif
