@@ -15,7 +15,7 @@
 
 struct mem_window {
 	uint64_t address; /* guest physical */
-	uint64_t size;	  /* > 0, address + size does not wrap */
+	uint64_t size;	  /* > 0; the last byte is at most at 2^64 - 1 */
 	unsigned access;  /* MEM_READ | MEM_WRITE */
 	uint8_t *host;	  /* where it is mapped; NULL: only the peer can reach it, by messages */
 };

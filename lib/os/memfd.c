@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/base.h"
+#include "fd.h"
+#include "memfd.h"
+
+int os_memfd(const char *name, uint64_t size)
+{
+	CLEANUP_CLOSE int fd = -1;
+
+	if (size > INT64_MAX)
+		return -EFBIG;
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	return os_steal_fd(&fd);
+}
+
+int os_memfd_read_only(int memfd)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int os_map(int fd, uint64_t offset, uint64_t size, bool write, void **mapping)
+{
+	struct stat status;
+	void *at;
+
+	if (!size || size > SIZE_MAX / 2 || fstat(fd, &status) < 0 || status.st_size < 0)
+		return -EINVAL;
+	if (!range_within(offset, size, (uint64_t)status.st_size))
+		return -EINVAL;
+	at = mmap(NULL, size, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd,
+		  (off_t)offset);
+	if (at == MAP_FAILED)
+		return -errno;
+	*mapping = at;
+	return 0;
+}
+
+void os_unmap(void *mapping, uint64_t size)
+{
+	if (mapping)
+		munmap(mapping, size);
+}

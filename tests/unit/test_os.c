@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/loop.h"
+#include "os/memfd.h"
+#include "os/sigbus.h"
+#include "os/spawn.h"
+
+static void descriptors_travel_with_the_first_byte(void **state)
+{
+	struct iovec iov = {"x", 1};
+	int pair[2], got[2], passed = os_eventfd();
+	size_t count;
+	char byte;
+
+	(void)state;
+	assert_int_equal(os_socket_pair(pair), 0);
+	assert_int_equal(os_send(pair[0], &iov, 1, &passed, 1, 0), 1);
+	assert_int_equal(os_receive(pair[1], &byte, 1, got, 2, &count, 0), 1);
+	assert_int_equal(count, 1);
+	os_eventfd_signal(passed);
+	assert_int_equal(os_eventfd_drain(got[0]), 1);
+	close(got[0]);
+	close(passed);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void too_many_descriptors_are_closed(void **state)
+{
+	struct iovec iov = {"x", 1};
+	int pair[2], got[1], passed[3], before = dup(0), after;
+	size_t count;
+	char byte;
+
+	(void)state;
+	close(before);
+	assert_int_equal(os_socket_pair(pair), 0);
+	for (int i = 0; i < 3; i++)
+		passed[i] = os_eventfd();
+	assert_int_equal(os_send(pair[0], &iov, 1, passed, 3, 0), 1);
+	assert_int_equal(os_receive(pair[1], &byte, 1, got, 1, &count, 0), -EMSGSIZE);
+	for (int i = 0; i < 3; i++)
+		close(passed[i]);
+	close(pair[0]);
+	close(pair[1]);
+	after = dup(0);
+	close(after);
+	assert_int_equal(after, before); /* the lowest free number is the same: nothing leaked */
+}
+
+static void full_eventfd_does_not_block(void **state)
+{
+	uint64_t limit = UINT64_MAX - 1;
+	int fd = os_eventfd();
+
+	(void)state;
+	assert_int_equal(write(fd, &limit, sizeof(limit)), sizeof(limit));
+	os_eventfd_signal(fd);
+	assert_int_equal(os_eventfd_drain(fd), limit);
+	assert_int_equal(os_eventfd_drain(fd), 0);
+	close(fd);
+}
+
+static void wait_ends_at_the_deadline(void **state)
+{
+	int fd = os_eventfd();
+	uint64_t deadline = os_now() + 5 * NS_PER_MS;
+
+	(void)state;
+	assert_int_equal(os_wait(fd, POLLIN, deadline), 0);
+	assert_true(os_now() >= deadline);
+	os_eventfd_signal(fd);
+	assert_int_equal(os_wait(fd, POLLIN, 0), POLLIN);
+	close(fd);
+}
+
+static void memfd_keeps_its_size(void **state)
+{
+	int fd = os_memfd("test", 8192);
+	void *mapping;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 4096), -1);
+	assert_int_equal(ftruncate(fd, 16384), -1);
+	assert_int_equal(os_map(fd, 4096, 8192, true, &mapping), -EINVAL);
+	assert_int_equal(os_map(fd, UINT64_MAX - 4095, 8192, true, &mapping), -EINVAL);
+	assert_int_equal(os_map(fd, 4096, 4096, true, &mapping), 0);
+	os_unmap(mapping, 4096);
+	close(fd);
+}
+
+static void read_only_memfd_cannot_be_written(void **state)
+{
+	int fd = os_memfd("test", 4096), view = os_memfd_read_only(fd);
+	void *mapping;
+
+	(void)state;
+	assert_true(view >= 0);
+	assert_int_equal(os_map(view, 0, 4096, true, &mapping), -EACCES);
+	assert_int_equal(os_map(view, 0, 4096, false, &mapping), 0);
+	assert_int_equal(mprotect(mapping, 4096, PROT_READ | PROT_WRITE), -1);
+	os_unmap(mapping, 4096);
+	close(view);
+	close(fd);
+}
+
+static void truncated_file_reads_as_zeros(void **state)
+{
+	int fd = memfd_create("shrinks", MFD_CLOEXEC);
+	uint8_t *mapping;
+	uint64_t before = os_sigbus_count();
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 8192), 0);
+	assert_int_equal(os_map(fd, 0, 8192, true, (void **)&mapping), 0);
+	assert_int_equal(os_sigbus_install(), 0);
+	assert_int_equal(os_sigbus_guard(mapping, 8192), 0);
+	mapping[4096] = 1;
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	assert_int_equal(*(volatile uint8_t *)&mapping[4096], 0);
+	assert_int_equal(os_sigbus_count(), before + 1);
+	os_sigbus_release(mapping);
+	os_unmap(mapping, 8192);
+	close(fd);
+}
+
+struct pair_of_sources {
+	struct os_loop *loop;
+	int a, b, calls;
+};
+
+/* Whichever is called first removes the other. */
+static void remove_other(void *context, int fd, uint32_t events)
+{
+	struct pair_of_sources *pair = context;
+
+	(void)events;
+	pair->calls++;
+	os_loop_remove(pair->loop, fd == pair->a ? pair->b : pair->a);
+}
+
+static void removed_source_is_not_called(void **state)
+{
+	struct pair_of_sources pair = {.a = os_eventfd(), .b = os_eventfd()};
+
+	(void)state;
+	assert_int_equal(os_loop_create(&pair.loop), 0);
+	assert_int_equal(os_loop_add(pair.loop, pair.a, EPOLLIN, remove_other, &pair), 0);
+	assert_int_equal(os_loop_add(pair.loop, pair.b, EPOLLIN, remove_other, &pair), 0);
+	assert_int_equal(os_loop_add(pair.loop, pair.b, EPOLLIN, remove_other, &pair), -EEXIST);
+	os_eventfd_signal(pair.a);
+	os_eventfd_signal(pair.b);
+	assert_int_equal(os_loop_once(pair.loop, 0), 1);
+	assert_int_equal(pair.calls, 1);
+	os_loop_destroy(pair.loop);
+	close(pair.a);
+	close(pair.b);
+}
+
+/* A shell lists its descriptors: 0 1 2, the pipe that it was given as 7, and the directory itself.
+ */
+static void spawned_program_has_only_its_descriptors(void **state)
+{
+	int program = open("/bin/sh", O_RDONLY | O_CLOEXEC);
+	int stray = dup(0), pair[2], pidfd, status;
+	char *argv[] = {"sh", "-c", "ls /proc/$$/fd | tr '\\n' ' ' >&7; [ -z \"$HOME\" ]", NULL};
+	char text[128] = "";
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(os_pipe(pair), 0);
+	assert_int_equal(
+		os_spawn(program, argv, &(struct os_spawn_fd){pair[1], 7}, 1, true, &pid, &pidfd),
+		0);
+	close(pair[1]);
+	assert_true(os_read_full(pair[0], text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "0 1 2 7 ");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(pidfd);
+	close(pair[0]);
+	close(program);
+	close(stray);
+}
+
+static void spawn_tells_why_it_failed(void **state)
+{
+	int program = os_memfd("not a program", 4096), pidfd;
+	char *argv[] = {"x", NULL};
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(os_spawn(program, argv, NULL, 0, false, &pid, &pidfd), -ENOEXEC);
+	close(program);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(descriptors_travel_with_the_first_byte),
+		cmocka_unit_test(too_many_descriptors_are_closed),
+		cmocka_unit_test(full_eventfd_does_not_block),
+		cmocka_unit_test(wait_ends_at_the_deadline),
+		cmocka_unit_test(memfd_keeps_its_size),
+		cmocka_unit_test(read_only_memfd_cannot_be_written),
+		cmocka_unit_test(truncated_file_reads_as_zeros),
+		cmocka_unit_test(removed_source_is_not_called),
+		cmocka_unit_test(spawned_program_has_only_its_descriptors),
+		cmocka_unit_test(spawn_tells_why_it_failed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
