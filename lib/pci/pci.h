@@ -17,6 +17,12 @@
 #define PCI_MSIX_MAX	2048u
 #define PCI_MSIX_ENTRY	16u
 
+/*
+ * The vendor id of all karuta's cards: "KR". It is not assigned by the PCI-SIG; drivers find a card
+ * by its class, and each card chooses its device id in its own identity.
+ */
+#define KARUTA_PCI_VENDOR 0x4b52u
+
 /* Type 0 header (PCI 3.0, 6.1). */
 enum pci_register {
 	PCI_VENDOR_ID = 0x00,
@@ -103,6 +109,18 @@ unsigned pci_config_write(struct pci_config *config, uint32_t offset, const void
 /* For a state area that came from elsewhere: offsets within bounds, capability list ends, read-only
  * bytes as `identity` says. -EPROTO. */
 int pci_config_check(const struct pci_config *config, const struct pci_identity *identity);
+/* Bus mastering: the function may reach memory and interrupt (PCI 3.0, 6.2.2). */
+bool pci_config_is_master(const struct pci_config *config);
+
+/* Bytes that the MSI-X table and its pending bits take in their BAR (PCI 3.0, 6.8.2). */
+uint32_t pci_msix_table_size(const struct pci_identity *identity);
+uint32_t pci_msix_pending_size(const struct pci_identity *identity);
+
+/*
+ * Walks the capability list in a copy of configuration space. The offset of the first capability
+ * with this id, all `size` bytes of it within; -ENOENT: none; -EINVAL: the list is nonsense.
+ */
+int pci_find_capability(const uint8_t config[PCI_CONFIG_SIZE], uint8_t id, uint32_t size);
 
 /* ---- the host's half: bar.c ---- */
 
