@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by every system test. A test is a script that prints one line a behaviour:
+#   ok - name | not ok - name | skip - name: why
+# It runs as root on a host with KVM, in /opt/karuta, with karuta's programs in PATH, and ends 0 if all is well.
+
+failures=0
+scratch=$(mktemp -d /tmp/karuta-test.XXXXXX)
+trap 'cleanup_all' EXIT
+
+# Commands to run at the end, last registered first.
+cleanups=()
+cleanup() { cleanups+=("$*"); }
+cleanup_all() {
+	local i
+	for ((i = ${#cleanups[@]} - 1; i >= 0; i--)); do
+		eval "${cleanups[i]}" >/dev/null 2>&1
+	done
+	rm -rf "$scratch"
+}
+
+ok() { echo "ok - $1"; }
+not_ok() {
+	echo "not ok - $1"
+	failures=$((failures + 1))
+}
+skip() { echo "skip - $1: $2"; }
+
+# check NAME COMMAND...: ok if the command succeeds; its output is shown if not.
+check() {
+	local name=$1
+	shift
+	if "$@" >"$scratch/check.out" 2>&1; then
+		ok "$name"
+	else
+		not_ok "$name"
+		sed 's/^/#   /' "$scratch/check.out" | tail -n 30
+	fi
+}
+
+# refuse NAME PATTERN COMMAND...: ok if the command fails and says PATTERN.
+refuse() {
+	local name=$1 pattern=$2
+	shift 2
+	if "$@" >"$scratch/check.out" 2>&1; then
+		not_ok "$name (succeeded)"
+	elif grep -q -- "$pattern" "$scratch/check.out"; then
+		ok "$name"
+	else
+		not_ok "$name (without saying '$pattern')"
+		sed 's/^/#   /' "$scratch/check.out" | tail -n 30
+	fi
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+# At the end of every test script.
+finish() { [ "$failures" = 0 ]; }
