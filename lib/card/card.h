@@ -5,19 +5,31 @@
  *	int main(int argc, char **argv) { return card_main(&null_card, argc, argv); }
  *
  * The frame reads the common options, maps state area and status page, opens the back end, enters
- *the sandbox, says READY, and serves vfio-user until the client has left (a descriptor it was
- *given) or until SIGTERM (a listening socket). cards/null is the tutorial.
+ * the sandbox, says READY, and serves vfio-user until the client has left (a descriptor it was
+ * given) or until SIGTERM (a listening socket). cards/null is the tutorial.
  *
  * Options of every card:
  *	--bus-fd N      serve the one client on this descriptor, then exit
  *	--listen PATH   serve clients on this socket one after the other, until SIGTERM
- *(stand-alone, for other hypervisors)
+ *			(stand-alone, for other hypervisors). The socket stays behind in the file
+ *			system, since the sandbox has none to remove it from; the next start
+ *			replaces it.
  *	--state-fd N    state area that outlives the process (default: a private one)
  *	--status-fd N   status page (default: a private one)
  *	--user ID       user and group id to take (root only)
+ *	--state-size	print the bytes that a state area needs
  *	--help, --version
  *
+ * Exit code: 0 the client has left, or SIGTERM; 1 failed; 2 the command line or the state area
+ * cannot be used.
+ *
  * One thread owns a card. All operations run on it.
+ *
+ * A state area that was in use makes the device go on where it was. Its client is then a new one
+ * too (the hypervisor's end of a new link), and work() is held until that client's first write to
+ * a region: who takes over a running device maps memory and binds interrupts first, then writes
+ * (the command register's own value will do). On a listening socket it is the other way round: a
+ * client that leaves is a power cycle, since the next one is another machine.
  */
 #ifndef KARUTA_CARD_CARD_H
 #define KARUTA_CARD_CARD_H
@@ -35,6 +47,12 @@
 #include "vfu/vfu_server.h"
 #include "wire/status.h"
 
+/* What the controller makes for each card; a device that needs more does not compile: see
+ * CARD_STATE_MAX. */
+#define CARD_STATE_AREA_SIZE (UINT32_C(1) << 20)
+#define CARD_STATE_OFFSET    UINT32_C(4096) /* where the device's own state begins */
+#define CARD_STATE_MAX	     (CARD_STATE_AREA_SIZE - CARD_STATE_OFFSET)
+
 struct card;
 
 /* An option of one card's own. */
@@ -48,7 +66,10 @@ struct card_ops {
 	const char *name;    /* "null"; the program is karuta-card-<name> */
 	const char *summary; /* one line for --help */
 	const struct pci_identity *identity;
-	/* Device state in the state area: plain data; `state_version` changes with its layout. */
+	/*
+	 * Device state in the state area: plain data; `state_version` changes with its layout. The
+	 * card asserts at build time that it is at most CARD_STATE_MAX.
+	 */
 	uint32_t state_version;
 	size_t state_size;
 	/* Rings that ring by eventfd; the frame makes the descriptors and calls doorbell(). */
@@ -63,24 +84,25 @@ struct card_ops {
 	/* One own option; `argument` may be NULL. Before open. 0 or -errno with error set. */
 	int (*option)(struct card *card, const char *name, const char *argument,
 		      struct error *error);
-	/* Before the sandbox: open what is needed for the card's life. card_device() is where it
-	 * keeps its things. */
+	/* Before the sandbox: open what is needed for the card's life, start no thread.
+	 * card_device() is where it keeps its things. Optional. */
 	int (*open)(struct card *card, struct error *error);
-	/* After the sandbox: make the device from card_state(). `fresh`: the state area was all
-	 * zeros. */
+	/* After the sandbox: make the device from card_state(). `fresh`: it is all zeros. Otherwise
+	 * it is taken for hostile; -EPROTO: it cannot be used. Optional. */
 	int (*start)(struct card *card, bool fresh, struct error *error);
+	/* However far open and start came. Optional. */
 	void (*close)(struct card *card);
 
-	/* Within the BAR's size. Anything goes: no error can be shown on a PCI bus, all ones or
-	 * nothing can. */
+	/* Within the BAR's size, without the MSI-X table and pending bits, which are the host's.
+	 * Anything goes: no error can be shown on a PCI bus, all ones or nothing can. */
 	void (*bar_read)(struct card *card, unsigned bar, uint64_t offset, void *to,
 			 uint32_t length);
 	void (*bar_write)(struct card *card, unsigned bar, uint64_t offset, const void *from,
 			  uint32_t length);
 	void (*doorbell)(struct card *card, unsigned index);
-	/* Bus mastering was switched. Optional. */
+	/* Bus mastering was switched; after start it is off until told otherwise. Optional. */
 	void (*master)(struct card *card, bool on);
-	/* Device reset, by the client or the guest. */
+	/* Device reset, by the client or the guest: back to the state after power on. */
 	void (*reset)(struct card *card);
 	/* On return nothing touches guest memory. Optional. */
 	void (*quiesce)(struct card *card);
@@ -100,7 +122,8 @@ struct os_loop *card_loop(struct card *card);
 const struct mem_map *card_memory(struct card *card);
 struct vfu_server *card_server(struct card *card);
 
-/* MSI-X. Dropped while the guest has it off. */
+/* MSI-X. Dropped while bus mastering is off (PCI 3.0, 6.2.2) or the client has the vector unbound:
+ * the client keeps MSI-X enable and masks. */
 void card_interrupt(struct card *card, unsigned vector);
 void card_count(struct card *card, enum status_card_counter counter, uint64_t amount);
 /* A guest tried what no guest may do: counted, and told on the status page. */

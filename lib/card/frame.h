@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of the frame: its parts in the order in which main.c uses them.
+ *
+ *	options.c   the command line
+ *	state.c     the state area
+ *	bus.c       the PCI function on the bus: configuration space, BARs, doorbells, interrupts
+ *	syscalls.c  the system calls of every card
+ *	main.c      start, serve, end
+ */
+#ifndef KARUTA_CARD_FRAME_H
+#define KARUTA_CARD_FRAME_H
+
+#include <stdatomic.h>
+
+#include "card.h"
+
+/* What the program ends with. */
+enum card_exit {
+	CARD_EXIT_DONE = 0,
+	CARD_EXIT_FAILED = 1,
+	CARD_EXIT_REFUSED = 2, /* the command line or the state area cannot be used */
+};
+
+struct card_settings {
+	int bus_fd;	    /* -1: `listen` */
+	const char *listen; /* NULL: `bus_fd` */
+	int state_fd;	    /* -1: a private area */
+	int status_fd;	    /* -1: a private page */
+	uid_t user;	    /* 0: keep the present one */
+};
+
+/*
+ * The state area: this header, then from CARD_STATE_OFFSET the device's own state. `magic` tells
+ * how far it is: 0, all of it is zeros; SETUP, a process was making it and had served nobody yet;
+ * COMPLETE.
+ */
+#define CARD_STATE_SETUP    UINT64_C(0x505554455352414b) /* "KARSETUP" */
+#define CARD_STATE_COMPLETE UINT64_C(0x455441545352414b) /* "KARSTATE" */
+#define CARD_FRAME_VERSION  1u
+
+struct card_area {
+	_Atomic uint64_t magic;
+	uint32_t frame_version;
+	uint32_t state_version; /* the card's */
+	uint64_t size;		/* header and device state */
+	char card[16];		/* name, padded with zeros */
+	struct pci_config config;
+};
+_Static_assert(sizeof(struct card_area) <= CARD_STATE_OFFSET, "the header ends before the state");
+
+struct card;
+
+struct card_doorbell {
+	struct card *card;
+	unsigned index;
+	int fd;
+};
+
+struct card {
+	const struct card_ops *ops;
+	struct card_settings settings;
+	void *device;
+	struct card_area *area;
+	struct status_page *status;
+	struct os_loop *loop;
+	struct vfu_server *server;
+	struct vfu_device function; /* as the bus sees it */
+	struct vfu_io_fd *io_fds;
+	struct card_doorbell *doorbells;
+	int signals; /* signalfd(2): SIGTERM, SIGINT */
+	bool ready;
+	bool stop; /* leave the loop */
+	bool lost; /* the client is gone and this was not dealt with yet */
+	bool held; /* work() waits for the client's first write: see card.h */
+};
+
+/* *is_said: it was a question (--help, --version, --state-size), and it has been answered. */
+int card_options_parse(struct card *card, int argc, char **argv, bool *is_said,
+		       struct error *error);
+
+size_t card_state_needed(const struct card_ops *ops);
+int card_state_map(struct card *card, struct error *error);
+/* -EPROTO: it cannot be used. Otherwise the area is the card's; *fresh: start from nothing. */
+int card_state_begin(struct card *card, bool *fresh, struct error *error);
+/* All is set up: the area can be taken over from now on. */
+void card_state_complete(struct card *card);
+
+/* Loop, doorbells, server and socket: all that needs opening. */
+int card_bus_open(struct card *card, struct error *error);
+void card_bus_close(struct card *card);
+/* Between two turns of the loop: what a lost client leaves to do. */
+void card_bus_settle(struct card *card);
+void card_bus_reset(struct card *card);
+bool card_bus_work(struct card *card);
+
+extern const struct jail_syscall card_syscalls[];
+extern const size_t card_syscall_count;
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state area outlives the process. Who finds one takes it for hostile: all of the header is
+ * checked here, the device's part by the card's start(). A new area becomes valid by its last
+ * store, so that a process may die at any instant before it and the next begins anew.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/base.h"
+#include "frame.h"
+#include "os/fd.h"
+#include "os/memfd.h"
+
+size_t card_state_needed(const struct card_ops *ops)
+{
+	return CARD_STATE_OFFSET + ops->state_size;
+}
+
+/* A file that somebody can still shrink would make every access a possible SIGBUS. */
+static int check_file(const struct card *card, struct error *error)
+{
+	int fd = card->settings.state_fd;
+	size_t needed = card_state_needed(card->ops);
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat file;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK))
+		return error_set(
+			error, EPROTO,
+			"state area: descriptor %d is not a memfd sealed against shrinking", fd);
+	if (fstat(fd, &file) < 0 || file.st_size < 0 || (size_t)file.st_size < needed)
+		return error_set(error, EPROTO,
+				 "state area: descriptor %d is smaller than the %zu bytes needed",
+				 fd, needed);
+	return 0;
+}
+
+int card_state_map(struct card *card, struct error *error)
+{
+	size_t needed = card_state_needed(card->ops);
+	CLEANUP_CLOSE int fd = card->settings.state_fd;
+	void *mapping;
+	int err;
+
+	if (card->ops->state_size > CARD_STATE_MAX)
+		return error_set(error, EINVAL, "state area: the device's state is too big");
+	err = fd < 0 ? 0 : check_file(card, error);
+	if (err)
+		return err;
+	if (fd < 0)
+		fd = os_memfd("state", needed);
+	err = fd < 0 ? fd : os_map(fd, 0, needed, true, &mapping);
+	if (err)
+		return error_set(error, -err, "state area: %s", strerror(-err));
+	card->area = mapping;
+	return 0;
+}
+
+static bool is_all_zeros(const struct card *card)
+{
+	const uint8_t *bytes = (const uint8_t *)card->area;
+	size_t size = card_state_needed(card->ops);
+
+	return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
+}
+
+static int begin_anew(struct card *card, struct error *error)
+{
+	struct card_area *area = card->area;
+
+	memset(area, 0, card_state_needed(card->ops));
+	atomic_store(&area->magic, CARD_STATE_SETUP);
+	area->frame_version = CARD_FRAME_VERSION;
+	area->state_version = card->ops->state_version;
+	area->size = card_state_needed(card->ops);
+	strncpy(area->card, card->ops->name, sizeof(area->card) - 1);
+	if (pci_config_init(&area->config, card->ops->identity))
+		return error_set(error, EINVAL, "%s: its PCI identity contradicts itself",
+				 card->ops->name);
+	return 0;
+}
+
+/* The text names what differs and, where an honest cause is likely, the remedy. */
+static int check(const struct card *card, struct error *error)
+{
+	const struct card_area *area = card->area;
+	const struct card_ops *ops = card->ops;
+	char name[sizeof(area->card)] = {0};
+
+	if (area->magic != CARD_STATE_COMPLETE)
+		return error_set(error, EPROTO,
+				 "state area: refused: it is neither empty nor a card's");
+	strncpy(name, ops->name, sizeof(name) - 1);
+	if (memcmp(name, area->card, sizeof(name)))
+		return error_set(error, EPROTO, "state area: refused: it is not of a %s card",
+				 ops->name);
+	if (area->frame_version != CARD_FRAME_VERSION || area->state_version != ops->state_version)
+		return error_set(error, EPROTO,
+				 "state area: refused: version %u.%u, this program has %u.%u; "
+				 "start the version that made it, or give a new area",
+				 area->frame_version, area->state_version, CARD_FRAME_VERSION,
+				 ops->state_version);
+	if (area->size != card_state_needed(ops))
+		return error_set(error, EPROTO, "state area: refused: its size does not fit");
+	if (pci_config_check(&area->config, ops->identity))
+		return error_set(error, EPROTO,
+				 "state area: refused: its PCI configuration space is corrupt");
+	return 0;
+}
+
+int card_state_begin(struct card *card, bool *fresh, struct error *error)
+{
+	uint64_t magic = atomic_load(&card->area->magic);
+
+	*fresh = magic == CARD_STATE_SETUP || (!magic && is_all_zeros(card));
+	return *fresh ? begin_anew(card, error) : check(card, error);
+}
+
+void card_state_complete(struct card *card)
+{
+	atomic_store(&card->area->magic, CARD_STATE_COMPLETE);
+}
+
+void *card_state(struct card *card)
+{
+	return (uint8_t *)card->area + CARD_STATE_OFFSET;
+}
