@@ -1,4 +1,60 @@
-int main(void)
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * karuta-controller launches and watches the programs of a host: so far those of one instance, in
+ * the foreground. The table below is the table of contents.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "client.h"
+#include "run.h"
+
+static const struct {
+	const char *name;
+	int (*main)(int argc, char **argv);
+	const char *arguments;
+	const char *help;
+} commands[] = {
+	{"run", run_main, "INSTANCE.json", "launch an instance and stay until it ends"},
+	{"status", client_status, "NAME", "what an instance and its cards do"},
+	{"attach", client_attach, "NAME CARD", "put a card into a slot while the guest runs"},
+	{"detach", client_detach, "NAME CARD", "take a card out"},
+	{"console", client_console, "NAME", "follow what the guest writes to its console"},
+	{"stop", client_stop, "NAME", "press the power button, wait for the end"},
+	{"kill", client_kill, "NAME", "pull the plug"},
+	{"reset", client_reset, "NAME", "press the reset button"},
+	{"pause", client_pause, "NAME", "stop the guest's processors"},
+	{"resume", client_resume, "NAME", "let them run on"},
+};
+
+static void usage(FILE *to)
 {
-	return 0;
+	fputs("usage: karuta-controller COMMAND [OPTIONS] ...\n\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(to, "  %-8s %-14s %s\n", commands[i].name, commands[i].arguments,
+			commands[i].help);
+	fputs("\nkaruta-controller COMMAND --help tells more; so does karuta-controller(8).\n", to);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		usage(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		puts("karuta-controller " KARUTA_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].main(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "karuta-controller: there is no command %s; see --help\n", argv[1]);
+	return 2;
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "areas.h"
+#include "os/fd.h"
+#include "os/memfd.h"
+
+int area_create(struct area *area, const char *name, uint64_t size, bool view, struct error *error)
+{
+	void *mapping = NULL;
+	int ret;
+
+	*area = AREA_NONE;
+	area->fd = os_memfd(name, size);
+	if (area->fd < 0) {
+		ret = area->fd;
+		*area = AREA_NONE;
+		return error_set(error, -ret, "make shared area %s: %s", name, strerror(-ret));
+	}
+	area->size = size;
+	ret = view ? os_map(area->fd, 0, size, false, &mapping) : 0;
+	if (ret < 0) {
+		area_free(area);
+		return error_set(error, -ret, "map shared area %s: %s", name, strerror(-ret));
+	}
+	area->view = mapping;
+	return 0;
+}
+
+void area_hand_over(struct area *area)
+{
+	os_close(&area->fd);
+}
+
+void area_free(struct area *area)
+{
+	os_unmap((void *)(uintptr_t)area->view, area->size);
+	os_close(&area->fd);
+	*area = AREA_NONE;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "fit.h"
+#include "os/fd.h"
+#include "wire/console.h"
+
+/* Opens a file or block device and nothing else: no FIFO can hold the controller up. */
+static int open_file(const char *path, int flags, const char *what, struct error *error)
+{
+	CLEANUP_CLOSE int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set(error, errno, "%s: open %s: %s", what, path, strerror(errno));
+	if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+		return error_set(error, EINVAL, "%s: %s is neither a file nor a block device", what,
+				 path);
+	/* io_uring takes O_NONBLOCK for "fail rather than wait for the disk". */
+	if (os_set_nonblocking(fd, false) < 0)
+		return error_set(error, errno, "%s: %s: %s", what, path, strerror(errno));
+	return os_steal_fd(&fd);
+}
+
+static int size_of(int fd, uint64_t *size)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	*size = (uint64_t)status.st_size;
+	if (S_ISBLK(status.st_mode) && ioctl(fd, BLKGETSIZE64, size) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Descriptors of ours that live until the program was started. */
+struct fitting {
+	struct launch launch;
+	int store;
+};
+
+/* The size that the specification gives, or all of the store in whole 4 KiB blocks. */
+static int fit_size(struct fitting *fitting, const struct card_spec *card, const char *option,
+		    struct error *error)
+{
+	const struct card_value *given = card_spec_value(card, CARD_SIZE);
+	const char *path = card_spec_value(card, CARD_STORE)->text;
+	uint64_t size = given ? given->number : 0, there = size;
+	int ret = fitting->store >= 0 ? size_of(fitting->store, &there) : 0;
+
+	if (ret < 0)
+		return error_set(error, -ret, "store %s: %s", path, strerror(-ret));
+	if (!given)
+		size = align_down(there, 4096);
+	if (!size)
+		return error_set(error, EINVAL,
+				 "store %s is empty; make it with `karuta volume create`", path);
+	if (size > there)
+		return error_set(error, EINVAL,
+				 "store %s holds %llu bytes, less than the size asked for (%llu)",
+				 path, (unsigned long long)there, (unsigned long long)size);
+	launch_option(&fitting->launch, option, "%llu", (unsigned long long)size);
+	return 0;
+}
+
+static int fit_store(struct fitting *fitting, const char *option, const char *path,
+		     struct error *error)
+{
+	if (card_store_is_ram(path)) {
+		launch_option(&fitting->launch, option, "%s", path);
+		return 0;
+	}
+	fitting->store = open_file(path, O_RDWR, "store", error);
+	if (fitting->store < 0)
+		return fitting->store;
+	launch_option(&fitting->launch, option, "fd:%d",
+		      launch_give(&fitting->launch, fitting->store));
+	return 0;
+}
+
+static int fit_member(struct fitting *fitting, const struct card_spec *card, size_t index,
+		      struct error *error)
+{
+	const struct card_member *member = &card->kind->members[index];
+	const struct card_value *value = &card->values[index];
+
+	switch (member->type) {
+	case CARD_STORE:
+		return value->given ? fit_store(fitting, member->option, value->text, error) : 0;
+	case CARD_SIZE:
+		return fit_size(fitting, card, member->option, error);
+	case CARD_KEY:
+		if (value->given)
+			launch_give_option(&fitting->launch, member->option, (int)value->number);
+		return 0;
+	case CARD_NUMBER:
+		if (value->given)
+			launch_option(&fitting->launch, member->option, "%llu",
+				      (unsigned long long)value->number);
+		return 0;
+	case CARD_LABEL:
+		launch_option(&fitting->launch, member->option, "%s", card->name);
+		return 0;
+	}
+	return 0;
+}
+
+static int fit_common(struct fitting *fitting, struct slot *slot, struct error *error)
+{
+	int ret = link_bus(&slot->bus, error);
+
+	if (ret == 0)
+		ret = area_create(&slot->area, "karuta-card-state", AREA_STATE_SIZE, false, error);
+	if (ret < 0)
+		return ret;
+	launch_give_option(&fitting->launch, "--bus-fd", slot->bus.theirs);
+	launch_give_option(&fitting->launch, "--state-fd", slot->area.fd);
+	launch_user(&fitting->launch, slot->number);
+	return 0;
+}
+
+int fit_card(struct machine *machine, struct slot *slot, struct error *error)
+{
+	struct card_spec *card = &slot->card;
+	struct fitting fitting = {.store = -1};
+	int ret = launch_open(&fitting.launch, card->kind->program, error);
+
+	if (ret == 0)
+		ret = fit_common(&fitting, slot, error);
+	for (size_t i = 0; ret == 0 && i < card->kind->member_count; i++)
+		ret = fit_member(&fitting, card, i, error);
+	if (ret == 0)
+		ret = watch_start(&slot->watch, &fitting.launch, STATUS_CARD, machine->loop, error);
+	card_spec_close_key(card);
+	os_close(&slot->bus.theirs);
+	os_close(&fitting.store);
+	launch_free(&fitting.launch);
+	return ret;
+}
+
+/* Descriptors that the hypervisor keeps and the controller does not. */
+struct machine_files {
+	int kvm, kernel, initrd;
+};
+
+static int open_files(const struct instance *instance, struct machine_files *files,
+		      struct error *error)
+{
+	files->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (files->kvm < 0)
+		return error_set(error, errno,
+				 "open /dev/kvm: %s; karuta needs a processor with "
+				 "virtualization, its kernel module, and the right to use it",
+				 strerror(errno));
+	files->kernel = open_file(instance->kernel, O_RDONLY, "kernel", error);
+	if (files->kernel < 0)
+		return files->kernel;
+	if (instance->initrd)
+		files->initrd = open_file(instance->initrd, O_RDONLY, "initrd", error);
+	return instance->initrd && files->initrd < 0 ? files->initrd : 0;
+}
+
+static int make_channels(struct machine *machine, struct error *error)
+{
+	int ret = link_commands(&machine->commands, error);
+
+	if (ret == 0)
+		ret = link_descriptors(&machine->descriptors, error);
+	if (ret == 0)
+		ret = area_create(&machine->console, "karuta-console", CONSOLE_SIZE, true, error);
+	return ret;
+}
+
+static void give_all(struct machine *machine, const struct machine_files *files,
+		     struct launch *launch)
+{
+	launch_give_option(launch, "--command-fd", machine->commands.theirs);
+	launch_give_option(launch, "--descriptor-fd", machine->descriptors.theirs);
+	launch_give_option(launch, "--console-fd", machine->console.fd);
+	launch_give_option(launch, "--kvm-fd", files->kvm);
+	launch_give_option(launch, "--kernel-fd", files->kernel);
+	if (files->initrd >= 0)
+		launch_give_option(launch, "--initrd-fd", files->initrd);
+	launch_user(launch, 0);
+}
+
+int fit_hypervisor(struct machine *machine, struct error *error)
+{
+	struct machine_files files = {-1, -1, -1};
+	struct launch launch;
+	int ret = launch_open(&launch, "karuta-hypervisor", error);
+
+	if (ret == 0)
+		ret = open_files(machine->instance, &files, error);
+	if (ret == 0)
+		ret = make_channels(machine, error);
+	if (ret == 0) {
+		give_all(machine, &files, &launch);
+		ret = watch_start(&machine->hypervisor, &launch, STATUS_HYPERVISOR, machine->loop,
+				  error);
+	}
+	os_close(&machine->commands.theirs);
+	os_close(&machine->descriptors.theirs);
+	area_hand_over(&machine->console);
+	os_close(&files.kvm);
+	os_close(&files.kernel);
+	os_close(&files.initrd);
+	launch_free(&launch);
+	return ret;
+}

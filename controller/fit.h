@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a program of an instance is born with: the files that the controller opens for it. */
+#ifndef KARUTA_CONTROLLER_FIT_H
+#define KARUTA_CONTROLLER_FIT_H
+
+#include "base/error.h"
+#include "machine.h"
+
+/* Starts the card's program with bus link, state area, status page, store and key. The key's
+ * descriptor is closed here whatever comes of it. */
+int fit_card(struct machine *machine, struct slot *slot, struct error *error);
+/* Starts the hypervisor with its channels, pages, /dev/kvm, kernel and initrd. */
+int fit_hypervisor(struct machine *machine, struct error *error);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "launch.h"
+#include "os/fd.h"
+
+/* User and group ids nobody else has: 64 for each instance, the first is the hypervisor's. */
+#define UID_BASE	 0x70000000u
+#define UID_INSTANCES	 0xfffffu
+#define UID_PER_INSTANCE 64u
+
+/* The folder of the controller's own executable. */
+static int own_folder(char *folder, size_t size)
+{
+	ssize_t length = readlink("/proc/self/exe", folder, size - 1);
+	char *slash;
+
+	if (length < 0)
+		return -errno;
+	folder[length] = '\0';
+	slash = strrchr(folder, '/');
+	if (!slash)
+		return -ENOENT;
+	*slash = '\0';
+	return 0;
+}
+
+static int open_beside(const char *program)
+{
+	static const char *const places[] = {"", "../libexec/karuta/"};
+	char folder[PATH_MAX], path[PATH_MAX + 64];
+	int ret = own_folder(folder, sizeof(folder));
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_LEN(places); i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s%s", folder, places[i], program);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 || errno != ENOENT)
+			return fd >= 0 ? fd : -errno;
+	}
+	return ret < 0 ? ret : -ENOENT;
+}
+
+static int check_program(int file)
+{
+	struct stat status;
+
+	if (fstat(file, &status) < 0)
+		return -errno;
+	return S_ISREG(status.st_mode) && status.st_mode & 0111 ? 0 : -EACCES;
+}
+
+int launch_open(struct launch *launch, const char *program, struct error *error)
+{
+	int ret;
+
+	*launch = (struct launch){.program = program, .file = open_beside(program)};
+	ret = launch->file < 0 ? launch->file : check_program(launch->file);
+	if (ret < 0) {
+		launch_free(launch);
+		return error_set(error, -ret,
+				 "program %s: %s; it belongs beside karuta-controller or in "
+				 "../libexec/karuta",
+				 program, strerror(-ret));
+	}
+	launch_option(launch, program, NULL);
+	return 0;
+}
+
+static void add_argument(struct launch *launch, char *argument)
+{
+	if (argument && launch->argument_count < LAUNCH_ARGUMENTS) {
+		launch->arguments[launch->argument_count++] = argument;
+		return;
+	}
+	launch->failed = argument ? -E2BIG : -ENOMEM;
+	free(argument);
+}
+
+void launch_option(struct launch *launch, const char *option, const char *format, ...)
+{
+	char *argument;
+	va_list args;
+
+	add_argument(launch, strdup(option));
+	if (!format)
+		return;
+	va_start(args, format);
+	if (vasprintf(&argument, format, args) < 0)
+		argument = NULL;
+	va_end(args);
+	add_argument(launch, argument);
+}
+
+static int give(struct launch *launch, int from, int to)
+{
+	if (from < 0 || launch->fd_count == LAUNCH_DESCRIPTORS) {
+		launch->failed = from < 0 ? -EBADF : -EMFILE;
+		return -1;
+	}
+	launch->fds[launch->fd_count++] = (struct os_spawn_fd){.from = from, .to = to};
+	return to;
+}
+
+int launch_give(struct launch *launch, int fd)
+{
+	return give(launch, fd, 3 + (int)launch->fd_count);
+}
+
+void launch_give_option(struct launch *launch, const char *option, int fd)
+{
+	launch_option(launch, option, "%d", launch_give(launch, fd));
+}
+
+void launch_give_words(struct launch *launch, int fd)
+{
+	give(launch, fd, STDERR_FILENO);
+}
+
+void launch_user(struct launch *launch, unsigned index)
+{
+	uint32_t instance = (uint32_t)getpid() & UID_INSTANCES;
+
+	if (geteuid() == 0)
+		launch_option(launch, "--user", "%u",
+			      UID_BASE + instance * UID_PER_INSTANCE + index % UID_PER_INSTANCE);
+}
+
+int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *error)
+{
+	int ret = launch->failed;
+
+	if (ret == 0)
+		ret = os_spawn(launch->file, launch->arguments, launch->fds, launch->fd_count, true,
+			       pid, pidfd);
+	if (ret < 0)
+		return error_set(error, -ret, "start %s: %s", launch->program, strerror(-ret));
+	return 0;
+}
+
+void launch_free(struct launch *launch)
+{
+	os_close(&launch->file);
+	for (size_t i = 0; i < launch->argument_count; i++)
+		free(launch->arguments[i]);
+	launch->argument_count = 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starting a program of the host. It is opened once, and what is executed is that very descriptor,
+ * so that what will be measured between the two is what runs. It gets the descriptors that were
+ * listed for it and nothing else; arguments name them by their number in the new program.
+ */
+#ifndef KARUTA_CONTROLLER_LAUNCH_H
+#define KARUTA_CONTROLLER_LAUNCH_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "os/spawn.h"
+
+#define LAUNCH_ARGUMENTS   40u
+#define LAUNCH_DESCRIPTORS 12u
+
+struct launch {
+	const char *program; /* the file's name */
+	int file;	     /* -1 until it was opened */
+	char *arguments[LAUNCH_ARGUMENTS + 1];
+	size_t argument_count;
+	struct os_spawn_fd fds[LAUNCH_DESCRIPTORS]; /* `from` stays the caller's */
+	size_t fd_count;
+	int failed; /* first -errno of the calls that add; told by launch_run() */
+};
+
+/* Beside the controller's own executable, or in ../libexec/karuta from there. */
+int launch_open(struct launch *launch, const char *program, struct error *error);
+__attribute__((format(printf, 3, 4))) void launch_option(struct launch *launch, const char *option,
+							 const char *format, ...);
+/* The program will have `fd` under the number that is returned. */
+int launch_give(struct launch *launch, int fd);
+/* The same, with an option that tells the number. */
+void launch_give_option(struct launch *launch, const char *option, int fd);
+/* As the new program's standard error. */
+void launch_give_words(struct launch *launch, int fd);
+/* Own user and group for one program of an instance, when the controller is root. */
+void launch_user(struct launch *launch, unsigned index);
+
+int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *error);
+void launch_free(struct launch *launch);
+
+#endif

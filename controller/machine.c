@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fit.h"
+#include "machine.h"
+
+#define BUSY_PAUSE_MS 2 /* a program is expected to change its page soon */
+#define IDLE_PAUSE_MS 50
+
+void machine_note(const struct machine *machine, const char *format, ...)
+{
+	uint64_t ms = (os_now() - machine->started) / NS_PER_MS;
+	char text[STATUS_TEXT_SIZE + 96];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "karuta-controller: %s: [%llu.%03llu] %s\n", machine->instance->name,
+		(unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), text);
+}
+
+void machine_answer(struct machine *machine, uint64_t *ticket, int code, const char *text)
+{
+	if (*ticket)
+		machine->answer(machine->answer_context, *ticket, code, text);
+	*ticket = 0;
+}
+
+/* Explicit slots first, so that none of them is taken by a card that does not care. */
+static int launch_cards(struct machine *machine, struct error *error)
+{
+	struct instance *instance = machine->instance;
+	int ret = 0;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; ret == 0 && i < instance->card_count; i++) {
+			struct card_spec *card = &instance->cards[i];
+
+			if (card->kind && (pass == 1) == (card->slot == 0))
+				ret = slots_attach(machine, card, 0, true, error);
+		}
+	}
+	return ret;
+}
+
+int machine_launch(struct machine *machine, struct instance *instance, struct os_loop *loop,
+		   machine_answer_fn answer, void *context, struct error *error)
+{
+	int ret;
+
+	*machine = (struct machine){.instance = instance,
+				    .loop = loop,
+				    .answer = answer,
+				    .answer_context = context,
+				    .hypervisor = WATCH_NONE,
+				    .commands = LINK_NONE,
+				    .descriptors = LINK_NONE,
+				    .console = AREA_NONE,
+				    .started = os_now()};
+	for (unsigned i = 0; i <= COMMAND_MAX_SLOT; i++)
+		machine->slots[i] = (struct slot){
+			.number = i, .watch = WATCH_NONE, .area = AREA_NONE, .bus = LINK_NONE};
+	ret = fit_hypervisor(machine, error);
+	if (ret == 0)
+		ret = launch_cards(machine, error);
+	if (ret < 0) {
+		machine_free(machine);
+		return ret;
+	}
+	return orders_push(machine, (struct order){.verb = COMMAND_CONFIGURE});
+}
+
+void machine_fail(struct machine *machine, const char *text)
+{
+	if (machine->outcome[0])
+		return;
+	snprintf(machine->outcome, sizeof(machine->outcome), "%s", text);
+	machine->exit_code = 1;
+	watch_kill(&machine->hypervisor);
+}
+
+void machine_kill(struct machine *machine)
+{
+	struct command command = {.verb = COMMAND_KILL, .id = ++machine->orders.last_id};
+	char bytes[COMMAND_MAX_SIZE];
+	int length = command_encode(&command, bytes, sizeof(bytes));
+
+	if (machine->kill_deadline)
+		return;
+	machine->kill_deadline = os_now() + MACHINE_KILL_DEADLINE;
+	if (length < 0 || write(machine->commands.ours, bytes, (size_t)length) != length)
+		watch_kill(&machine->hypervisor);
+}
+
+/* What the hypervisor's last page and its end tell. */
+static void judge(struct machine *machine)
+{
+	const struct status_view *view = &machine->hypervisor.view;
+	bool clean = machine->hypervisor.exit_code == 0 && view->state == STATUS_ENDED;
+	char why[STATUS_TEXT_SIZE];
+
+	if (machine->outcome[0])
+		return;
+	machine->exit_code = 1;
+	if (clean && view->reason == STATUS_POWERED_OFF) {
+		machine->exit_code = 0;
+		snprintf(machine->outcome, sizeof(machine->outcome), "powered off by the guest");
+	} else if (machine->kill_deadline || view->reason == STATUS_KILLED) {
+		snprintf(machine->outcome, sizeof(machine->outcome), "killed");
+	} else {
+		watch_why(&machine->hypervisor, why, sizeof(why));
+		snprintf(machine->outcome, sizeof(machine->outcome), "%s: %s",
+			 view->reason == STATUS_CRASHED ? "guest crashed" : "hypervisor",
+			 view->reason == STATUS_CRASHED && view->text[0] ? view->text : why);
+	}
+}
+
+static void begin_end(struct machine *machine, uint64_t now)
+{
+	judge(machine);
+	machine->state = MACHINE_ENDING;
+	slots_end(machine, now);
+	orders_end(machine);
+}
+
+/* Starting is over when the last card is in its slot. */
+static void turn_start(struct machine *machine)
+{
+	if (machine->start_sent || machine->hypervisor.view.state != STATUS_READY ||
+	    !slots_all(machine, SLOT_ATTACHED) || machine->orders.count)
+		return;
+	machine->start_sent = true;
+	orders_push(machine, (struct order){.verb = COMMAND_START});
+}
+
+static void check_hypervisor(struct machine *machine, uint64_t now)
+{
+	struct watch *hypervisor = &machine->hypervisor;
+
+	if (watch_runs(hypervisor))
+		watch_look(hypervisor);
+	if (hypervisor->broken)
+		machine_fail(machine, "hypervisor: its status page is not one");
+	if (machine->kill_deadline && now >= machine->kill_deadline)
+		watch_kill(hypervisor);
+	if (hypervisor->exited && machine->state < MACHINE_ENDING)
+		begin_end(machine, now);
+}
+
+int machine_turn(struct machine *machine)
+{
+	uint64_t now = os_now();
+
+	check_hypervisor(machine, now);
+	if (machine->state < MACHINE_ENDING && !machine->kill_deadline)
+		orders_turn(machine, now);
+	slots_turn(machine, now);
+	if (machine->state == MACHINE_STARTING)
+		turn_start(machine);
+	if (machine->state == MACHINE_ENDING && slots_all(machine, SLOT_EMPTY)) {
+		machine->state = MACHINE_ENDED;
+		machine_note(machine, "%s", machine->outcome);
+	}
+	if (machine->orders.count || slots_busy(machine) || machine->state == MACHINE_STARTING)
+		return BUSY_PAUSE_MS;
+	return machine->state == MACHINE_ENDED ? 0 : IDLE_PAUSE_MS;
+}
+
+void machine_free(struct machine *machine)
+{
+	watch_free(&machine->hypervisor);
+	slots_free(machine);
+	link_close(&machine->commands);
+	link_close(&machine->descriptors);
+	area_free(&machine->console);
+}

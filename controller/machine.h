@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One running instance: its hypervisor, the cards in its slots, and the commands on their way. All
+ * of it is turned by one thread; nothing in it waits. Whoever asks for something that takes time
+ * gives a ticket and hears of the outcome through `answer`, once.
+ *
+ *	launch    hypervisor and the specification's cards are started side by side
+ *	CONFIGURE memory, vCPUs, command line
+ *	ATTACH    each card once its status page says READY
+ *	START     when the last of them is in its slot
+ *	running   attach, detach, pause, ... until the hypervisor ends
+ *	ending    the cards see their links close, finish their writes and go
+ */
+#ifndef KARUTA_CONTROLLER_MACHINE_H
+#define KARUTA_CONTROLLER_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "areas.h"
+#include "base/error.h"
+#include "instance.h"
+#include "link.h"
+#include "os/clock.h"
+#include "os/loop.h"
+#include "watch.h"
+#include "wire/command.h"
+
+#define MACHINE_READY_DEADLINE	 (5 * NS_PER_S)	 /* a program's sandbox is on */
+#define MACHINE_COMMAND_DEADLINE (10 * NS_PER_S) /* the hypervisor carries out a command */
+#define MACHINE_EJECT_DEADLINE	 (10 * NS_PER_S) /* the guest lets go of a card */
+#define MACHINE_LEAVE_DEADLINE	 (5 * NS_PER_S)	 /* a card ends after its link was closed */
+#define MACHINE_KILL_DEADLINE	 (2 * NS_PER_S)	 /* the hypervisor obeys KILL */
+#define MACHINE_GRACE		 (2 * NS_PER_S)	 /* the hypervisor tells of a card that has ended */
+#define MACHINE_ORDERS		 64u
+
+enum slot_state {
+	SLOT_EMPTY,
+	SLOT_STARTING,	 /* the program runs, not READY yet */
+	SLOT_CONNECTING, /* ATTACH is on its way */
+	SLOT_ATTACHED,
+	SLOT_EJECTING, /* the guest was asked to let go */
+	SLOT_LEAVING,  /* the hypervisor has let go; the program is about to end */
+	SLOT_FAILED,   /* the program has died or broke the protocol; its state area is kept */
+};
+
+struct slot {
+	enum slot_state state;
+	unsigned number;
+	struct card_spec card;
+	struct watch watch;
+	struct area area; /* the card's state */
+	struct link bus;  /* ours: the hypervisor's end, until it is sent */
+	uint64_t deadline;
+	uint64_t ticket; /* 0: nobody waits */
+	bool at_boot;	 /* the instance does not start without it */
+	bool was_attached;
+	uint64_t grace; /* 0, or when a clean end without a word from the hypervisor is a failure */
+	char why[STATUS_TEXT_SIZE];
+};
+
+/* A command that waits for its turn; one is on its way at a time. */
+struct order {
+	enum command_verb verb;
+	unsigned slot;
+	uint32_t flags;
+	uint64_t ticket;
+};
+
+struct orders {
+	struct order queue[MACHINE_ORDERS];
+	unsigned head, count;
+	uint32_t last_id;
+	bool under_way; /* the head was sent as last_id */
+	uint64_t deadline;
+};
+
+enum machine_state {
+	MACHINE_STARTING,
+	MACHINE_RUNNING,
+	MACHINE_PAUSED,
+	MACHINE_ENDING, /* the hypervisor has ended, cards are about to */
+	MACHINE_ENDED,
+};
+
+typedef void (*machine_answer_fn)(void *context, uint64_t ticket, int code, const char *text);
+
+struct machine {
+	struct instance *instance; /* the caller's; its cards move into their slots */
+	struct os_loop *loop;
+	machine_answer_fn answer;
+	void *answer_context;
+
+	enum machine_state state;
+	struct watch hypervisor;
+	struct link commands;	 /* ours: the end that writes */
+	struct link descriptors; /* ours: the end that sends */
+	struct area console;
+	struct orders orders;
+	struct slot slots[COMMAND_MAX_SLOT + 1]; /* by number; 0 is not used */
+
+	bool start_sent;
+	uint64_t started;	/* os_now() */
+	uint64_t kill_deadline; /* 0: nobody asked for it */
+	int exit_code;		/* once ended: 0 powered off, 1 failed, crashed or killed */
+	char outcome[STATUS_TEXT_SIZE + 64];
+};
+
+/* machine.c. Launches everything; the machine must not move in memory afterwards. */
+int machine_launch(struct machine *machine, struct instance *instance, struct os_loop *loop,
+		   machine_answer_fn answer, void *context, struct error *error);
+/* Takes every step that can be taken. Returns after how many ms there may be another. */
+int machine_turn(struct machine *machine);
+void machine_free(struct machine *machine);
+/* It cannot go on: `text` becomes its outcome. */
+void machine_fail(struct machine *machine, const char *text);
+/* Asks the hypervisor to pull the plug; ends it if it does not. */
+void machine_kill(struct machine *machine);
+/* On standard error, for the person at the terminal. */
+__attribute__((format(printf, 2, 3))) void machine_note(const struct machine *machine,
+							const char *format, ...);
+void machine_answer(struct machine *machine, uint64_t *ticket, int code, const char *text);
+
+/* orders.c. 0, or -EBUSY: too many wait already. */
+int orders_push(struct machine *machine, struct order order);
+void orders_turn(struct machine *machine, uint64_t now);
+/* Nobody will carry them out any more. */
+void orders_end(struct machine *machine);
+
+/* slots.c */
+/* Takes *card over, its key's descriptor included, whatever comes of it. */
+int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticket, bool at_boot,
+		 struct error *error);
+/* `name`: a card's name or a slot's number. */
+int slots_detach(struct machine *machine, const char *name, bool force, uint64_t timeout,
+		 uint64_t ticket, struct error *error);
+void slots_turn(struct machine *machine, uint64_t now);
+/* The outcome of an order that was about a slot. */
+void slots_attached(struct machine *machine, struct slot *slot, int result, const char *text);
+void slots_ejecting(struct machine *machine, struct slot *slot, int result, const char *text);
+/* The hypervisor is gone: all cards are about to go. */
+void slots_end(struct machine *machine, uint64_t now);
+bool slots_all(const struct machine *machine, enum slot_state state); /* other than empty ones */
+bool slots_busy(const struct machine *machine);
+void slots_free(struct machine *machine);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
+#include "verbs.h"
+
+static const char *const machine_states[] = {
+	[MACHINE_STARTING] = "starting", [MACHINE_RUNNING] = "running", [MACHINE_PAUSED] = "paused",
+	[MACHINE_ENDING] = "ending",	 [MACHINE_ENDED] = "ended",
+};
+
+static const char *const slot_states[] = {
+	[SLOT_EMPTY] = "empty",	      [SLOT_STARTING] = "starting", [SLOT_CONNECTING] = "starting",
+	[SLOT_ATTACHED] = "attached", [SLOT_EJECTING] = "ejecting", [SLOT_LEAVING] = "leaving",
+	[SLOT_FAILED] = "failed",
+};
+
+struct counter {
+	unsigned index;
+	const char *name;
+};
+
+static const struct counter hypervisor_counters[] = {
+	{STATUS_HV_EXITS, "exits"},
+	{STATUS_HV_MMIO, "mmio"},
+	{STATUS_HV_CONFIG, "config"},
+	{STATUS_HV_PIO, "pio"},
+	{STATUS_HV_RESETS, "resets"},
+	{STATUS_HV_BUS_TIMEOUTS, "bus_timeouts"},
+	{STATUS_HV_GUEST_ERRORS, "guest_errors"},
+};
+
+static const struct counter card_counters[] = {
+	{STATUS_CARD_READS, "reads"},
+	{STATUS_CARD_WRITES, "writes"},
+	{STATUS_CARD_READ_BYTES, "read_bytes"},
+	{STATUS_CARD_WRITE_BYTES, "write_bytes"},
+	{STATUS_CARD_FLUSHES, "flushes"},
+	{STATUS_CARD_ERRORS, "errors"},
+	{STATUS_CARD_INTERRUPTS, "interrupts"},
+	{STATUS_CARD_RESETS, "resets"},
+	{STATUS_CARD_SECURITY_EVENTS, "security_events"},
+	{STATUS_CARD_PROTOCOL_ERRORS, "protocol_errors"},
+	{STATUS_CARD_CLIENTS, "clients"},
+};
+
+static json_t *counters(const struct watch *watch, const struct counter *list, size_t count)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; object && i < count; i++)
+		json_object_set_new(object, list[i].name,
+				    json_integer((json_int_t)watch->view.counters[list[i].index]));
+	return object;
+}
+
+static json_t *report_slot(const struct slot *slot)
+{
+	const struct watch *watch = &slot->watch;
+
+	return json_pack("{s:i,s:s,s:s,s:s,s:i,s:s,s:o}", "slot", (int)slot->number, "name",
+			 slot->card.name, "kind", slot->card.kind->name, "state",
+			 slot_states[slot->state], "pid", watch_runs(watch) ? (int)watch->pid : 0,
+			 "text", slot->why[0] ? slot->why : watch->view.text, "counters",
+			 counters(watch, card_counters, ARRAY_LEN(card_counters)));
+}
+
+static json_t *report_slots(const struct machine *machine)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 1; list && i <= COMMAND_MAX_SLOT; i++) {
+		if (machine->slots[i].state != SLOT_EMPTY)
+			json_array_append_new(list, report_slot(&machine->slots[i]));
+	}
+	return list;
+}
+
+json_t *report_make(const struct machine *machine)
+{
+	const struct instance *instance = machine->instance;
+	const struct watch *hypervisor = &machine->hypervisor;
+
+	return json_pack("{s:i,s:s,s:s,s:I,s:I,s:i,s:i,s:s,s:o,s:o}", "code", 0, "name",
+			 instance->name, "state", machine_states[machine->state], "uptime_ms",
+			 (json_int_t)((os_now() - machine->started) / NS_PER_MS), "memory",
+			 (json_int_t)instance->memory, "cpus", (int)instance->cpus, "pid",
+			 watch_runs(hypervisor) ? (int)hypervisor->pid : 0, "text",
+			 hypervisor->view.text, "counters",
+			 counters(hypervisor, hypervisor_counters, ARRAY_LEN(hypervisor_counters)),
+			 "cards", report_slots(machine));
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "console.h"
+#include "instance.h"
+#include "machine.h"
+#include "os/fd.h"
+#include "run.h"
+#include "verbs.h"
+
+#define FINISH_CONSOLE_MS 2000
+
+struct run {
+	const char *file;
+	const char *name;    /* NULL: as in the file */
+	const char *socket;  /* NULL: by the name */
+	const char *console; /* path or "-" */
+
+	struct instance instance;
+	struct os_loop *loop;
+	int signals;
+	int last_signal; /* that ended it by force */
+	bool asked;	 /* the power button was pressed for a signal */
+	int out;
+	struct machine machine;
+	struct console shown;
+	struct verbs verbs;
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: karuta-controller run INSTANCE.json [--name NAME] [--socket PATH] "
+	      "[--console FILE|-]\n"
+	      "\n"
+	      "Launches the instance that the file describes (karuta-instance(5)) and stays until "
+	      "it ends.\n"
+	      "\n"
+	      "  --name NAME     call it NAME instead of what the file says\n"
+	      "  --socket PATH   take commands here instead of NAME.sock in /run/karuta\n"
+	      "  --console FILE  write what the guest's console shows to FILE; - is standard "
+	      "output (default)\n"
+	      "\n"
+	      "Exit code: 0 the guest powered off, 1 failed, crashed or was killed, 2 wrong "
+	      "usage or\nspecification, 128 + N killed for signal N.\n",
+	      to);
+}
+
+/* 0, or an exit code + 1. */
+static int read_options(struct run *run, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"name", required_argument, NULL, 'n'},
+		{"socket", required_argument, NULL, 's'},
+		{"console", required_argument, NULL, 'c'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'n':
+			run->name = optarg;
+			break;
+		case 's':
+			run->socket = optarg;
+			break;
+		case 'c':
+			run->console = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 1 + 0;
+		default:
+			usage(stderr);
+			return 1 + 2;
+		}
+	}
+	if (argc - optind != 1) {
+		usage(stderr);
+		return 1 + 2;
+	}
+	run->file = argv[optind];
+	return 0;
+}
+
+static int take_name(struct run *run, struct error *error)
+{
+	if (run->name) {
+		if (!name_is_valid(run->name, INSTANCE_NAME_MAX))
+			return error_set(error, EINVAL,
+					 "--name %s: must be up to %u letters, digits, '-', '_', "
+					 "'.', and begin with a letter or a digit",
+					 run->name, INSTANCE_NAME_MAX);
+		snprintf(run->instance.name, sizeof(run->instance.name), "%s", run->name);
+	}
+	if (!run->instance.name[0])
+		return error_set(error, EINVAL, "%s: name: missing; write it there or use --name",
+				 run->file);
+	return 0;
+}
+
+/*
+ * Keys are descriptors that we were born with. They are taken before anything of ours is open, so
+ * that a number which was not given cannot mean one of our own.
+ */
+static int take_keys(struct run *run, struct error *error)
+{
+	for (size_t i = 0; i < run->instance.card_count; i++) {
+		const struct card_value *key = card_spec_value(&run->instance.cards[i], CARD_KEY);
+
+		if (!key)
+			continue;
+		if (fcntl((int)key->number, F_SETFD, FD_CLOEXEC) < 0)
+			return error_set(error, EBADF,
+					 "%s: cards[%zu].key_fd: descriptor %d is not open; start "
+					 "with %d<KEYFILE or a pipe",
+					 run->file, i, (int)key->number, (int)key->number);
+	}
+	return 0;
+}
+
+static int take_signals(struct run *run, struct error *error)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return error_set(error, errno, "block signals: %s", strerror(errno));
+	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (run->signals < 0)
+		return error_set(error, errno, "signalfd: %s", strerror(errno));
+	return 0;
+}
+
+/* The first presses the power button, the second pulls the plug. */
+static void on_signal(void *context, int fd, uint32_t events)
+{
+	struct run *run = context;
+	struct machine *machine = &run->machine;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (!run->asked && machine->state == MACHINE_RUNNING &&
+	    orders_push(machine, (struct order){.verb = COMMAND_SHUTDOWN}) == 0) {
+		machine_note(machine, "power button pressed; once more to kill");
+	} else {
+		run->last_signal = (int)info.ssi_signo;
+		machine_kill(machine);
+	}
+	run->asked = true;
+}
+
+static int start(struct run *run, struct error *error)
+{
+	int ret;
+
+	/* 1. What is to be run, and its keys. */
+	ret = instance_load(&run->instance, run->file, error);
+	if (ret == 0)
+		ret = take_name(run, error);
+	if (ret == 0)
+		ret = take_keys(run, error);
+	if (ret < 0)
+		return ret;
+	/* 2. Where its console and its notes go. */
+	run->out = console_open(run->console, error);
+	if (run->out < 0)
+		return run->out;
+	/* 3. The loop, signals, the command socket: nobody else may run under this name. */
+	ret = os_loop_create(&run->loop);
+	if (ret < 0)
+		return error_set(error, -ret, "event loop: %s", strerror(-ret));
+	ret = take_signals(run, error);
+	if (ret == 0)
+		ret = os_loop_add(run->loop, run->signals, EPOLLIN, on_signal, run);
+	if (ret == 0)
+		ret = verbs_open(&run->verbs, &run->machine, run->loop, run->instance.name,
+				 run->socket, error);
+	/* 4. The programs. */
+	if (ret == 0)
+		ret = machine_launch(&run->machine, &run->instance, run->loop, verbs_answer,
+				     &run->verbs, error);
+	if (ret == 0)
+		console_begin(&run->shown, run->machine.console.view, run->out);
+	return ret;
+}
+
+static int turn(struct run *run)
+{
+	int pause = machine_turn(&run->machine);
+
+	console_turn(&run->shown);
+	if (run->shown.out >= 0)
+		pause = (int)min_u64((uint64_t)pause, (uint64_t)run->shown.pause_ms);
+	return (int)min_u64((uint64_t)pause, (uint64_t)verbs_turn(&run->verbs));
+}
+
+static int until_end(struct run *run)
+{
+	while (run->machine.state != MACHINE_ENDED) {
+		int pause = turn(run);
+
+		if (run->machine.state != MACHINE_ENDED)
+			os_loop_once(run->loop, pause);
+	}
+	console_finish(&run->shown, FINISH_CONSOLE_MS);
+	if (run->shown.lost)
+		machine_note(&run->machine, "console: %llu bytes came too fast and were lost",
+			     (unsigned long long)run->shown.lost);
+	verbs_end(&run->verbs, run->machine.exit_code, run->machine.outcome);
+	if (run->last_signal && run->machine.exit_code)
+		return 128 + run->last_signal;
+	return run->machine.exit_code;
+}
+
+static void finish(struct run *run)
+{
+	verbs_close(&run->verbs);
+	if (run->machine.instance)
+		machine_free(&run->machine);
+	os_loop_destroy(run->loop);
+	os_close(&run->signals);
+	os_close(&run->out);
+	instance_free(&run->instance);
+}
+
+int run_main(int argc, char **argv)
+{
+	struct run run = {.console = "-", .signals = -1, .out = -1, .verbs = VERBS_NONE};
+	struct error error = {0};
+	int code = read_options(&run, argc, argv);
+
+	if (code)
+		return code - 1;
+	if (start(&run, &error) < 0) {
+		fprintf(stderr, "karuta-controller: %s\n", error.text);
+		code = error.code == EINVAL && !run.loop ? 2 : 1;
+	} else {
+		code = until_end(&run);
+	}
+	finish(&run);
+	return code;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "os/fd.h"
+#include "show.h"
+
+static const char *text_of(const json_t *object, const char *member)
+{
+	const char *text = json_string_value(json_object_get(object, member));
+
+	return text ? text : "";
+}
+
+static json_int_t number_of(const json_t *object, const char *member)
+{
+	return json_integer_value(json_object_get(object, member));
+}
+
+static void show_card(const json_t *card)
+{
+	const json_t *counters = json_object_get(card, "counters");
+	json_int_t events = number_of(counters, "security_events");
+
+	printf("%4lld  %-20s %-8s %-10s %10lld %10lld  ", (long long)number_of(card, "slot"),
+	       text_of(card, "name"), text_of(card, "kind"), text_of(card, "state"),
+	       (long long)number_of(counters, "reads"), (long long)number_of(counters, "writes"));
+	if (events)
+		printf("%lld security events; ", (long long)events);
+	printf("%s\n", text_of(card, "text"));
+}
+
+void show_status(const json_t *status)
+{
+	const json_t *cards = json_object_get(status, "cards");
+	double seconds = (double)number_of(status, "uptime_ms") / 1000;
+
+	printf("%s: %s for %.1f s, %lld MiB, %lld cpus, pid %lld\n", text_of(status, "name"),
+	       text_of(status, "state"), seconds, (long long)(number_of(status, "memory") >> 20),
+	       (long long)number_of(status, "cpus"), (long long)number_of(status, "pid"));
+	if (json_array_size(cards))
+		printf("%4s  %-20s %-8s %-10s %10s %10s\n", "slot", "name", "kind", "state",
+		       "reads", "writes");
+	for (size_t i = 0; i < json_array_size(cards); i++)
+		show_card(json_array_get(cards, i));
+}
+
+void show_json(const json_t *json)
+{
+	json_dumpf(json, stdout, JSON_INDENT(2));
+	putchar('\n');
+}
+
+int show_stream(int fd)
+{
+	char buffer[4096];
+	ssize_t got;
+
+	while ((got = read(fd, buffer, sizeof(buffer))) > 0) {
+		if (os_write_all(STDOUT_FILENO, buffer, (size_t)got) < 0)
+			return 1;
+	}
+	return got < 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers of a controller, for people. */
+#ifndef KARUTA_CONTROLLER_SHOW_H
+#define KARUTA_CONTROLLER_SHOW_H
+
+#include <jansson.h>
+
+void show_status(const json_t *status);
+void show_json(const json_t *json);
+/* Copies to standard output until the end of either; returns an exit code. */
+int show_stream(int fd);
+
+#endif

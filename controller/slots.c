@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a card in its slot. Every state that waits has a deadline; what happens at it is in
+ * the state's own function below.
+ *
+ *	STARTING -> CONNECTING -> ATTACHED -> EJECTING -> LEAVING -> EMPTY
+ *	    |            |            |           |          ^
+ *	    +------------+-> LEAVING  +-----------+-> FAILED + (detach)
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fit.h"
+#include "machine.h"
+
+/* "card root (slot 1)" */
+#define CARD_FORMAT "card %s (slot %u)"
+#define CARD(slot)  (slot)->card.name, (slot)->number
+
+static unsigned seen_state(const struct machine *machine, const struct slot *slot)
+{
+	return machine->hypervisor.view.slots[slot->number];
+}
+
+static void make_empty(struct slot *slot)
+{
+	unsigned number = slot->number;
+
+	watch_free(&slot->watch);
+	area_free(&slot->area);
+	link_close(&slot->bus);
+	if (slot->card.kind)
+		card_spec_free(&slot->card);
+	*slot = (struct slot){
+		.number = number, .watch = WATCH_NONE, .area = AREA_NONE, .bus = LINK_NONE};
+}
+
+static unsigned first_empty(const struct machine *machine)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		if (machine->slots[i].state == SLOT_EMPTY)
+			return i;
+	}
+	return 0;
+}
+
+static struct slot *find(struct machine *machine, const char *name)
+{
+	char *end;
+	unsigned long number = strtoul(name, &end, 10);
+
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		struct slot *slot = &machine->slots[i];
+
+		if (slot->state != SLOT_EMPTY && !strcmp(slot->card.name, name))
+			return slot;
+	}
+	if (*end || end == name || number < 1 || number > COMMAND_MAX_SLOT)
+		return NULL;
+	return machine->slots[number].state == SLOT_EMPTY ? NULL : &machine->slots[number];
+}
+
+/* Where the card goes and what it is called, when its specification leaves that open. */
+static int choose_slot(struct machine *machine, struct card_spec *card, struct error *error)
+{
+	unsigned number = card->slot ? card->slot : first_empty(machine);
+
+	if (!number)
+		return error_set(error, EBUSY, "all %u slots are taken", COMMAND_MAX_SLOT);
+	if (machine->slots[number].state != SLOT_EMPTY)
+		return error_set(error, EBUSY, "slot %u is taken by card %s", number,
+				 machine->slots[number].card.name);
+	if (!card->name[0])
+		snprintf(card->name, sizeof(card->name), "%s%u", card->kind->name, number);
+	if (find(machine, card->name))
+		return error_set(error, EEXIST, "there is a card %s already", card->name);
+	card->slot = number;
+	return 0;
+}
+
+int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticket, bool at_boot,
+		 struct error *error)
+{
+	struct slot *slot;
+	int ret = choose_slot(machine, card, error);
+
+	if (ret < 0) {
+		card_spec_close_key(card);
+		card_spec_free(card);
+		return ret;
+	}
+	slot = &machine->slots[card->slot];
+	slot->card = *card;
+	*card = (struct card_spec){0};
+	ret = fit_card(machine, slot, error);
+	if (ret < 0) {
+		error_prefix(error, CARD_FORMAT, CARD(slot));
+		make_empty(slot);
+		return ret;
+	}
+	slot->state = SLOT_STARTING;
+	slot->deadline = os_now() + MACHINE_READY_DEADLINE;
+	slot->ticket = ticket;
+	slot->at_boot = at_boot;
+	return 0;
+}
+
+/* It never came to be of use: whoever waits is told, the program goes. */
+static void give_up(struct machine *machine, struct slot *slot, int code, const char *why)
+{
+	char text[STATUS_TEXT_SIZE + 64];
+
+	snprintf(text, sizeof(text), CARD_FORMAT ": %s", CARD(slot), why);
+	machine_answer(machine, &slot->ticket, code, text);
+	watch_kill(&slot->watch);
+	link_close(&slot->bus);
+	slot->state = SLOT_LEAVING;
+	slot->deadline = os_now() + MACHINE_LEAVE_DEADLINE;
+	if (slot->at_boot)
+		machine_fail(machine, text);
+	else
+		machine_note(machine, "%s", text);
+}
+
+/* It was of use and is not any more. */
+static void fail(struct machine *machine, struct slot *slot)
+{
+	char text[STATUS_TEXT_SIZE + 64];
+
+	watch_why(&slot->watch, slot->why, sizeof(slot->why));
+	if (!slot->watch.exited)
+		snprintf(slot->why, sizeof(slot->why), "it broke the bus protocol");
+	snprintf(text, sizeof(text), CARD_FORMAT " failed: %s", CARD(slot), slot->why);
+	machine_note(machine, "%s", text);
+	machine_answer(machine, &slot->ticket, EIO, text);
+	slot->state = SLOT_FAILED;
+	slot->deadline = os_now() + MACHINE_LEAVE_DEADLINE;
+}
+
+static void leave(struct slot *slot)
+{
+	slot->state = SLOT_LEAVING;
+	slot->deadline = os_now() + MACHINE_LEAVE_DEADLINE;
+}
+
+static void turn_starting(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	const struct watch *watch = &slot->watch;
+	char why[STATUS_TEXT_SIZE];
+
+	if (watch->exited || watch->broken || watch->view.state == STATUS_FAILED) {
+		watch_why(watch, why, sizeof(why));
+		give_up(machine, slot, EIO, why);
+	} else if (watch->view.state == STATUS_READY || watch->view.state == STATUS_RUNNING) {
+		slot->state = SLOT_CONNECTING;
+		if (orders_push(machine,
+				(struct order){.verb = COMMAND_ATTACH, .slot = slot->number}) < 0)
+			give_up(machine, slot, EBUSY, "too many commands wait");
+	} else if (now >= slot->deadline) {
+		give_up(machine, slot, ETIMEDOUT, "its program did not get ready in time");
+	}
+}
+
+void slots_attached(struct machine *machine, struct slot *slot, int result, const char *text)
+{
+	char answer[96];
+
+	if (slot->state != SLOT_CONNECTING)
+		return;
+	if (result < 0) {
+		char why[STATUS_TEXT_SIZE];
+
+		watch_look(&slot->watch);
+		watch_why(&slot->watch, why, sizeof(why));
+		give_up(machine, slot, -result, slot->watch.exited ? why : text);
+		return;
+	}
+	slot->state = SLOT_ATTACHED;
+	slot->was_attached = true;
+	snprintf(answer, sizeof(answer), CARD_FORMAT " attached", CARD(slot));
+	machine_note(machine, "%s", answer);
+	machine_answer(machine, &slot->ticket, 0, answer);
+}
+
+/*
+ * A card ends by itself when the hypervisor has closed its link, which can be seen a moment before
+ * the hypervisor's page says so.
+ */
+static bool has_died(struct slot *slot, uint64_t now)
+{
+	if (!slot->watch.exited)
+		return slot->watch.broken;
+	if (slot->watch.signal || slot->watch.exit_code)
+		return true;
+	if (!slot->grace)
+		slot->grace = now + MACHINE_GRACE;
+	return now >= slot->grace;
+}
+
+/* Common to the states in which the hypervisor has the card. True: the state has changed. */
+static bool turn_present(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	bool died = has_died(slot, now);
+
+	if (died)
+		watch_look(&machine->hypervisor);
+	if (seen_state(machine, slot) == STATUS_SLOT_EMPTY)
+		leave(slot);
+	else if (died || seen_state(machine, slot) == STATUS_SLOT_FAILED)
+		fail(machine, slot);
+	else
+		return false;
+	return true;
+}
+
+static void turn_ejecting(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	char text[160];
+
+	if (slot->why[0]) { /* has failed before: it only has to be taken out */
+		if (seen_state(machine, slot) == STATUS_SLOT_EMPTY)
+			leave(slot);
+	} else if (turn_present(machine, slot, now)) {
+		return;
+	}
+	if (slot->state != SLOT_EJECTING || !slot->ticket || now < slot->deadline)
+		return;
+	snprintf(text, sizeof(text),
+		 CARD_FORMAT ": the guest did not let go of it in time; it still may, or use "
+			     "--force",
+		 CARD(slot));
+	machine_answer(machine, &slot->ticket, ETIMEDOUT, text);
+}
+
+static void turn_leaving(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	char text[96];
+
+	if (watch_runs(&slot->watch)) {
+		if (now >= slot->deadline)
+			watch_kill(&slot->watch);
+		return;
+	}
+	snprintf(text, sizeof(text), CARD_FORMAT " detached", CARD(slot));
+	if (slot->was_attached && machine->state != MACHINE_ENDING)
+		machine_note(machine, "%s", text);
+	machine_answer(machine, &slot->ticket, 0, text);
+	make_empty(slot);
+}
+
+/* A card that is out of use still gets its time to end by itself. */
+static void turn_failed(struct slot *slot, uint64_t now)
+{
+	if (watch_runs(&slot->watch) && now >= slot->deadline)
+		watch_kill(&slot->watch);
+}
+
+static void turn(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	if (slot->state == SLOT_EMPTY)
+		return;
+	if (watch_runs(&slot->watch))
+		watch_look(&slot->watch);
+	switch (slot->state) {
+	case SLOT_STARTING:
+		turn_starting(machine, slot, now);
+		break;
+	case SLOT_ATTACHED:
+		turn_present(machine, slot, now);
+		break;
+	case SLOT_EJECTING:
+		turn_ejecting(machine, slot, now);
+		break;
+	case SLOT_LEAVING:
+		turn_leaving(machine, slot, now);
+		break;
+	case SLOT_FAILED:
+		turn_failed(slot, now);
+		break;
+	case SLOT_CONNECTING: /* its order has a deadline of its own */
+	case SLOT_EMPTY:
+		break;
+	}
+}
+
+void slots_turn(struct machine *machine, uint64_t now)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++)
+		turn(machine, &machine->slots[i], now);
+}
+
+/* Which cards can be asked to go, and what is in the way of the others. */
+static int check_detach(const struct slot *slot, bool force, struct error *error)
+{
+	if (slot->ticket)
+		return error_set(error, EBUSY, CARD_FORMAT ": somebody waits for it already",
+				 CARD(slot));
+	if (slot->state == SLOT_ATTACHED || slot->state == SLOT_FAILED ||
+	    (slot->state == SLOT_EJECTING && force))
+		return 0;
+	return error_set(error, EBUSY, CARD_FORMAT ": %s", CARD(slot),
+			 slot->state == SLOT_EJECTING ? "the guest was asked already; use --force"
+						      : "it is on its way in or out");
+}
+
+int slots_detach(struct machine *machine, const char *name, bool force, uint64_t timeout,
+		 uint64_t ticket, struct error *error)
+{
+	struct slot *slot = find(machine, name);
+	struct order order = {.verb = COMMAND_DETACH};
+	int ret;
+
+	if (!slot)
+		return error_set(error, ENOENT, "there is no card or taken slot %s", name);
+	ret = check_detach(slot, force, error);
+	if (ret < 0)
+		return ret;
+	/* The guest cannot let go of what it cannot talk to. */
+	force = force || slot->state == SLOT_FAILED;
+	order.slot = slot->number;
+	order.flags = force ? COMMAND_DETACH_FORCE : 0;
+	if (seen_state(machine, slot) != STATUS_SLOT_EMPTY && orders_push(machine, order) < 0)
+		return error_set(error, EBUSY, CARD_FORMAT ": too many commands wait", CARD(slot));
+	slot->state = SLOT_EJECTING;
+	slot->ticket = ticket;
+	slot->deadline = os_now() + timeout;
+	return 0;
+}
+
+void slots_ejecting(struct machine *machine, struct slot *slot, int result, const char *text)
+{
+	char answer[STATUS_TEXT_SIZE + 64];
+
+	if (slot->state != SLOT_EJECTING || result == 0)
+		return;
+	snprintf(answer, sizeof(answer), CARD_FORMAT ": %s", CARD(slot), text);
+	machine_answer(machine, &slot->ticket, -result, answer);
+	slot->state = slot->why[0] ? SLOT_FAILED : SLOT_ATTACHED;
+}
+
+void slots_end(struct machine *machine, uint64_t now)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		struct slot *slot = &machine->slots[i];
+
+		if (slot->state == SLOT_EMPTY)
+			continue;
+		machine_answer(machine, &slot->ticket, ESHUTDOWN, "the instance has ended");
+		link_close(&slot->bus);
+		slot->state = SLOT_LEAVING;
+		slot->deadline = now + MACHINE_LEAVE_DEADLINE;
+	}
+}
+
+bool slots_all(const struct machine *machine, enum slot_state state)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		if (machine->slots[i].state != SLOT_EMPTY && machine->slots[i].state != state)
+			return false;
+	}
+	return true;
+}
+
+bool slots_busy(const struct machine *machine)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		enum slot_state state = machine->slots[i].state;
+
+		if (state != SLOT_EMPTY && state != SLOT_ATTACHED && state != SLOT_FAILED)
+			return true;
+	}
+	return false;
+}
+
+void slots_free(struct machine *machine)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++)
+		make_empty(&machine->slots[i]);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "strict.h"
+
+/* Names from the file end up on terminals: no control bytes, no endless lines. */
+static void printable(char *to, size_t size, const char *from)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < size && from[i]; i++)
+		to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
+	to[i] = '\0';
+}
+
+int strict_refuse(const struct place *place, const char *member, const char *format, ...)
+{
+	char text[ERROR_TEXT_SIZE];
+	char name[40] = "";
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (member)
+		printable(name, sizeof(name), member);
+	return error_set(place->error, EINVAL, "%s: %s%s%s%s%s", place->file, place->path,
+			 place->path[0] && member ? "." : "", name,
+			 place->path[0] || member ? ": " : "", text);
+}
+
+int strict_parse(const char *file, const char *bytes, size_t length, json_t **object,
+		 struct error *error)
+{
+	char text[160];
+	json_error_t where;
+	json_t *json = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &where);
+
+	if (!json) {
+		printable(text, sizeof(text), where.text);
+		return error_set(error, EINVAL, "%s:%d:%d: not JSON: %s", file, where.line,
+				 where.column, text);
+	}
+	if (!json_is_object(json)) {
+		json_decref(json);
+		return error_set(error, EINVAL, "%s: must be one JSON object, { ... }", file);
+	}
+	*object = json;
+	return 0;
+}
+
+static bool is_known(const char *member, const char *const *known)
+{
+	while (*known && strcmp(*known, member))
+		known++;
+	return *known != NULL;
+}
+
+/* "slot, name, kind" */
+static void list_known(char *text, size_t size, const char *const *known)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (; *known && used < size; known++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+					 *known);
+}
+
+int strict_members(const struct place *place, const json_t *object, const char *const *known)
+{
+	char text[160];
+	const char *member;
+	json_t *value;
+
+	/* The macro wants a pointer to non-const; nothing is changed. */
+	json_object_foreach((json_t *)(uintptr_t)object, member, value)
+	{
+		if (is_known(member, known))
+			continue;
+		list_known(text, sizeof(text), known);
+		return strict_refuse(place, member, "unknown member; known: %s", text);
+	}
+	return 0;
+}
+
+/* 1 with *value: it is there; 0: it is not and need not be; -EINVAL. */
+static int find(const struct place *place, const json_t *object, const char *member, bool required,
+		const json_t **value)
+{
+	*value = json_object_get(object, member);
+	if (*value)
+		return 1;
+	return required ? strict_refuse(place, member, "missing") : 0;
+}
+
+int strict_text(const struct place *place, const json_t *object, const char *member, bool required,
+		size_t longest, const char **text)
+{
+	const json_t *value;
+	int ret = find(place, object, member, required, &value);
+
+	if (ret <= 0)
+		return ret;
+	if (!json_is_string(value))
+		return strict_refuse(place, member, "must be a text in quotes");
+	if (json_string_length(value) > longest)
+		return strict_refuse(place, member, "longer than %zu bytes", longest);
+	*text = json_string_value(value);
+	return 0;
+}
+
+int strict_number(const struct place *place, const json_t *object, const char *member,
+		  bool required, uint64_t least, uint64_t most, uint64_t *number)
+{
+	const json_t *value;
+	int ret = find(place, object, member, required, &value);
+
+	if (ret <= 0)
+		return ret;
+	if (!json_is_integer(value))
+		return strict_refuse(place, member, "must be a whole number");
+	if (json_integer_value(value) < 0 || (uint64_t)json_integer_value(value) < least ||
+	    (uint64_t)json_integer_value(value) > most)
+		return strict_refuse(place, member, "must be %llu to %llu",
+				     (unsigned long long)least, (unsigned long long)most);
+	*number = (uint64_t)json_integer_value(value);
+	return 0;
+}
+
+int strict_size(const struct place *place, const json_t *object, const char *member, bool required,
+		uint64_t *bytes)
+{
+	const json_t *value;
+	int ret = find(place, object, member, required, &value);
+
+	if (ret <= 0)
+		return ret;
+	if (json_is_integer(value) && json_integer_value(value) > 0) {
+		*bytes = (uint64_t)json_integer_value(value);
+		return 0;
+	}
+	if (json_is_string(value) && size_parse(json_string_value(value), bytes) == 0)
+		return 0;
+	return strict_refuse(place, member,
+			     "must be a size such as \"512M\" or \"10G\" (K, M, G, T), or a "
+			     "number of bytes");
+}
+
+int strict_name(const struct place *place, const json_t *object, const char *member, bool required,
+		size_t longest, const char **name)
+{
+	const char *text = NULL;
+	int ret = strict_text(place, object, member, required, longest, &text);
+
+	if (ret < 0 || !text)
+		return ret;
+	if (!name_is_valid(text, longest))
+		return strict_refuse(place, member,
+				     "must be letters, digits, '-', '_', '.', and begin with a "
+				     "letter or a digit");
+	*name = text;
+	return 0;
+}
+
+bool name_is_valid(const char *name, size_t longest)
+{
+	size_t length = strnlen(name, longest + 1);
+
+	if (!length || length > longest || !isalnum((unsigned char)name[0]))
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		/* isalnum() would ask the locale; the program never sets one. */
+		if (!isalnum((unsigned char)name[i]) && !strchr("-_.", name[i]))
+			return false;
+	}
+	return true;
+}
+
+static int unit_shift(char unit)
+{
+	switch (unit) {
+	case '\0':
+		return 0;
+	case 'K':
+		return 10;
+	case 'M':
+		return 20;
+	case 'G':
+		return 30;
+	case 'T':
+		return 40;
+	default:
+		return -EINVAL;
+	}
+}
+
+int size_parse(const char *text, uint64_t *bytes)
+{
+	uint64_t number = 0;
+	int shift;
+
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	for (; isdigit((unsigned char)*text); text++) {
+		if (__builtin_mul_overflow(number, 10, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(*text - '0'), &number))
+			return -EINVAL;
+	}
+	shift = unit_shift(*text);
+	if (shift < 0 || (shift && text[1]) || !number || number > ((uint64_t)INT64_MAX >> shift))
+		return -EINVAL;
+	*bytes = number << shift;
+	return 0;
+}

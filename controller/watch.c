@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/fd.h"
+#include "watch.h"
+
+static void reap(struct watch *watch, int flags)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)watch->pidfd, &info, WEXITED | flags) < 0 || !info.si_pid)
+		return;
+	watch->exited = true;
+	watch->exit_code = info.si_code == CLD_EXITED ? info.si_status : -1;
+	watch->signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+	os_loop_remove(watch->loop, watch->pidfd);
+	os_close(&watch->pidfd);
+	/* What it said last counts more than what was last seen. */
+	watch_look(watch);
+}
+
+static void on_exit_event(void *context, int fd, uint32_t events)
+{
+	(void)fd;
+	(void)events;
+	reap(context, WNOHANG);
+}
+
+static int make_areas(struct watch *watch, struct launch *launch, struct error *error)
+{
+	int ret = area_create(&watch->status, "karuta-status", STATUS_PAGE_SIZE, true, error);
+
+	if (ret == 0)
+		ret = area_create(&watch->words, "karuta-words", AREA_WORDS_SIZE, true, error);
+	if (ret < 0)
+		return ret;
+	launch_give_option(launch, "--status-fd", watch->status.fd);
+	launch_give_words(launch, watch->words.fd);
+	return 0;
+}
+
+int watch_start(struct watch *watch, struct launch *launch, enum status_role role,
+		struct os_loop *loop, struct error *error)
+{
+	int ret;
+
+	*watch = WATCH_NONE;
+	watch->loop = loop;
+	watch->role = role;
+	ret = make_areas(watch, launch, error);
+	if (ret == 0)
+		ret = launch_run(launch, &watch->pid, &watch->pidfd, error);
+	if (ret == 0) {
+		ret = os_loop_add(loop, watch->pidfd, EPOLLIN, on_exit_event, watch);
+		if (ret < 0)
+			error_set(error, -ret, "watch %s: %s", launch->program, strerror(-ret));
+	}
+	area_hand_over(&watch->status);
+	area_hand_over(&watch->words);
+	if (ret < 0)
+		watch_free(watch);
+	return ret;
+}
+
+void watch_look(struct watch *watch)
+{
+	int ret;
+
+	if (!watch->status.view)
+		return;
+	ret = status_read(watch->status.view, watch->role, &watch->view);
+	watch->broken = ret < 0 && ret != -EAGAIN;
+}
+
+bool watch_runs(const struct watch *watch)
+{
+	return watch->pid && !watch->exited;
+}
+
+void watch_kill(struct watch *watch)
+{
+	if (watch_runs(watch))
+		syscall(SYS_pidfd_send_signal, watch->pidfd, SIGKILL, NULL, 0);
+}
+
+/* The last line of what it wrote to standard error. The program is taken for hostile: the bytes are
+ * copied before they are looked at. */
+static void last_words(const struct watch *watch, char *text, size_t size)
+{
+	char words[AREA_WORDS_SIZE + 1] = "";
+	char *line;
+	size_t i;
+
+	text[0] = '\0';
+	if (!watch->words.view)
+		return;
+	memcpy(words, watch->words.view, AREA_WORDS_SIZE);
+	i = strlen(words);
+	while (i && words[i - 1] == '\n')
+		words[--i] = '\0';
+	line = strrchr(words, '\n');
+	line = line ? line + 1 : words;
+	for (i = 0; i + 1 < size && line[i]; i++)
+		text[i] = line[i] >= ' ' && line[i] <= '~' ? line[i] : '?';
+	text[i] = '\0';
+}
+
+static void how_it_died(const struct watch *watch, char *text, size_t size)
+{
+	if (watch->broken)
+		snprintf(text, size, "its status page is not one");
+	else if (!watch->exited)
+		snprintf(text, size, "it still runs");
+	else if (watch->signal == SIGSYS)
+		snprintf(text, size,
+			 "killed by SIGSYS: it made a system call that is not on its list");
+	else if (watch->signal)
+		snprintf(text, size, "killed by signal %d (%s)", watch->signal,
+			 strsignal(watch->signal));
+	else
+		snprintf(text, size, "ended with exit code %d", watch->exit_code);
+}
+
+void watch_why(const struct watch *watch, char *text, size_t size)
+{
+	if (watch->view.state == STATUS_FAILED && watch->view.text[0]) {
+		snprintf(text, size, "%s", watch->view.text);
+		return;
+	}
+	if (!watch->signal)
+		last_words(watch, text, size);
+	if (watch->signal || !text[0])
+		how_it_died(watch, text, size);
+}
+
+void watch_free(struct watch *watch)
+{
+	if (watch_runs(watch)) {
+		watch_kill(watch);
+		reap(watch, 0);
+	}
+	if (watch->pidfd >= 0)
+		os_loop_remove(watch->loop, watch->pidfd);
+	os_close(&watch->pidfd);
+	area_free(&watch->status);
+	area_free(&watch->words);
+	*watch = WATCH_NONE;
+}
