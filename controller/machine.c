@@ -90,8 +90,9 @@ void machine_kill(struct machine *machine)
 	char bytes[COMMAND_MAX_SIZE];
 	int length = command_encode(&command, bytes, sizeof(bytes));
 
-	if (machine->kill_deadline)
+	if (machine->kill_asked)
 		return;
+	machine->kill_asked = true;
 	machine->kill_deadline = os_now() + MACHINE_KILL_DEADLINE;
 	if (length < 0 || write(machine->commands.ours, bytes, (size_t)length) != length)
 		watch_kill(&machine->hypervisor);
@@ -110,7 +111,7 @@ static void judge(struct machine *machine)
 	if (clean && view->reason == STATUS_POWERED_OFF) {
 		machine->exit_code = 0;
 		snprintf(machine->outcome, sizeof(machine->outcome), "powered off by the guest");
-	} else if (machine->kill_deadline || view->reason == STATUS_KILLED) {
+	} else if (machine->kill_asked || view->reason == STATUS_KILLED) {
 		snprintf(machine->outcome, sizeof(machine->outcome), "killed");
 	} else {
 		watch_why(&machine->hypervisor, why, sizeof(why));
@@ -138,12 +139,25 @@ static void turn_start(struct machine *machine)
 	orders_push(machine, (struct order){.verb = COMMAND_START});
 }
 
+/* "About to exit" has a deadline too. */
+static void check_promise(struct machine *machine, uint64_t now)
+{
+	enum status_state state = machine->hypervisor.view.state;
+
+	if (state != STATUS_ENDED && state != STATUS_FAILED)
+		return;
+	if (!machine->kill_deadline)
+		machine->kill_deadline = now + MACHINE_KILL_DEADLINE;
+}
+
 static void check_hypervisor(struct machine *machine, uint64_t now)
 {
 	struct watch *hypervisor = &machine->hypervisor;
 
-	if (watch_runs(hypervisor))
+	if (watch_runs(hypervisor)) {
 		watch_look(hypervisor);
+		check_promise(machine, now);
+	}
 	if (hypervisor->broken)
 		machine_fail(machine, "hypervisor: its status page is not one");
 	if (machine->kill_deadline && now >= machine->kill_deadline)

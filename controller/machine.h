@@ -101,8 +101,9 @@ struct machine {
 	struct slot slots[COMMAND_MAX_SLOT + 1]; /* by number; 0 is not used */
 
 	bool start_sent;
-	uint64_t started;	/* os_now() */
-	uint64_t kill_deadline; /* 0: nobody asked for it */
+	uint64_t started; /* os_now() */
+	bool kill_asked;
+	uint64_t kill_deadline; /* 0, or when the hypervisor is ended if it has not ended itself */
 	int exit_code;		/* once ended: 0 powered off, 1 failed, crashed or killed */
 	char outcome[STATUS_TEXT_SIZE + 64];
 };
