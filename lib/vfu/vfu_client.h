@@ -4,7 +4,12 @@
  * every call ends at its deadline; after the first broken rule or missed deadline the link is dead
  * for good, calls return -EPIPE at once, and nothing of the card's is believed any more.
  *
- * Any thread may call; a lock inside makes one exchange at a time.
+ * A negative return is the card's own answer to this one call, or, when vfu_client_is_dead() says
+ * so, the link's end: -ETIMEDOUT or -EPROTO for the call that saw it, -EPIPE from then on.
+ *
+ * Any thread may call; a lock inside makes one exchange at a time. After vfu_client_create() and
+ * until vfu_client_destroy() it allocates nothing and needs no system calls but sendmsg, recvmsg,
+ * poll, futex, clock_gettime, and close for descriptors that the card sent unasked.
  */
 #ifndef KARUTA_VFU_VFU_CLIENT_H
 #define KARUTA_VFU_VFU_CLIENT_H
@@ -34,11 +39,12 @@ struct vfu_info {
 
 struct vfu_region_info {
 	uint64_t size; /* 0: not there */
-	bool readable, writable, mappable;
-	int fd; /* the caller's to close; -1: none came */
+	bool readable, writable;
+	bool mappable; /* a descriptor and at least one area came */
+	int fd;	       /* the caller's to close; -1: none came */
 	uint64_t map_offset;
 	struct {
-		uint64_t offset, size;
+		uint64_t offset, size; /* page aligned, within the region */
 	} areas[VFU_CLIENT_AREAS];
 	size_t area_count;
 };
@@ -52,7 +58,7 @@ struct vfu_client_io_fd {
 	uint64_t match_value;
 };
 
-/* The socket becomes the client's. `deadline_ms`: of each exchange. */
+/* The socket becomes the client's, unless this fails. `deadline_ms`: of each exchange. */
 int vfu_client_create(struct vfu_client **client, int fd, const struct vfu_client_ops *ops,
 		      void *context, unsigned deadline_ms);
 void vfu_client_destroy(struct vfu_client *client);
@@ -62,7 +68,8 @@ int vfu_client_info(struct vfu_client *client, struct vfu_info *info);
 int vfu_client_region(struct vfu_client *client, unsigned index, struct vfu_region_info *info);
 /* Number of vectors of an interrupt index. */
 int vfu_client_irq(struct vfu_client *client, unsigned index, uint32_t *count);
-/* Fills at most VFU_CLIENT_IO_FDS entries; returns their number. A card that offers none: 0. */
+/* Fills at most VFU_CLIENT_IO_FDS entries; returns their number. A card that offers none: 0. Sizes
+ * are 0, 1, 2, 4 or 8; that the offsets lie in the region is for the caller to check. */
 int vfu_client_io_fds(struct vfu_client *client, unsigned region,
 		      struct vfu_client_io_fd io_fds[VFU_CLIENT_IO_FDS]);
 
@@ -89,7 +96,9 @@ int vfu_client_reset(struct vfu_client *client);
 
 /* The link's socket, for a loop that waits for the card's own messages or its death. */
 int vfu_client_fd(const struct vfu_client *client);
-/* Handles what the card has sent of its own accord. -EPIPE: the link is dead. */
+/* Handles what the card has sent of its own accord; never waits for another thread's exchange,
+ * which does the same. Negative: the link is dead. Nothing becomes readable when another thread
+ * finds the link dead: that thread has to tell. */
 int vfu_client_poll(struct vfu_client *client);
 bool vfu_client_is_dead(const struct vfu_client *client);
 

@@ -66,8 +66,7 @@ enum vfu_reset {
 };
 
 struct vfu_device_ops {
-	/* In range of the region, 1 .. VFU_MAX_TRANSFER bytes. 0 or -errno, which becomes the
-	 * answer. */
+	/* In range of the region, 1 byte .. 1 MiB. 0 or -errno, which becomes the answer. */
 	int (*read)(void *context, unsigned region, uint64_t offset, void *to, uint32_t length);
 	int (*write)(void *context, unsigned region, uint64_t offset, const void *from,
 		     uint32_t length);
@@ -87,15 +86,17 @@ struct vfu_server_counters {
 
 int vfu_server_create(struct vfu_server **server, const struct vfu_device *device,
 		      const struct vfu_device_ops *ops, void *context, struct os_loop *loop);
+/* Quiesces the device if there are windows; the device must still be there. */
 void vfu_server_destroy(struct vfu_server *server);
 
-/* Serves the client on `fd`, which becomes the server's. */
+/* Serves the client on `fd`, which becomes the server's, and is closed if this fails. -EBUSY: there
+ * is a client already. */
 int vfu_server_adopt(struct vfu_server *server, int fd);
 /* Serves clients that connect to `listening`, one after the other; others wait in the backlog.
- * Becomes the server's. */
+ * Becomes the server's, and is closed if this fails. */
 int vfu_server_listen(struct vfu_server *server, int listening);
-/* An AF_UNIX socket at `path`, mode 0600, a stale one replaced. Returns the descriptor or -errno.
- */
+/* An AF_UNIX socket at `path`, mode 0600, a stale one replaced; one that is served, or a file of
+ * another kind, is left alone. Returns the descriptor or -errno. */
 int vfu_server_bind(const char *path, struct error *error);
 
 bool vfu_server_has_client(const struct vfu_server *server);
@@ -106,11 +107,16 @@ struct vfu_server_counters vfu_server_counters(const struct vfu_server *server);
 const struct mem_map *vfu_server_memory(const struct vfu_server *server);
 
 /*
- * Memory that the client did not map: by message, waiting for the answer up to a second. Must not
- * be called from inside a read, write or reset callback (the client may be unable to answer until
- * its own request is: it would be a deadlock): -EDEADLK. While it waits, region reads are answered,
- * other requests are kept for later. -EFAULT: the client refused. -ETIMEDOUT, -EPIPE: it is gone;
- * the connection has been closed.
+ * Memory that the client did not map: by message, waiting for the answers up to a second. Must not
+ * be called from inside a callback of the device's (the client may be unable to answer until its
+ * own request is: it would be a deadlock): -EDEADLK. While it waits, requests that leave the device
+ * as it is are answered, region reads and new windows among them; from the first region write,
+ * unmap or reset on all are kept for later. So read() can be called in the middle of this.
+ *
+ * -EFAULT: the client refused, or there is no such memory. -EPIPE: it is gone. -ETIMEDOUT: no
+ * answer came; then the client is finished with, unless it waits for one of the kept requests. A
+ * client that is finished with is cleaned up (quiesce, VFU_RESET_LOST) when the loop turns next,
+ * never inside this call.
  */
 int vfu_server_dma_read(struct vfu_server *server, uint64_t address, void *to, uint64_t length);
 int vfu_server_dma_write(struct vfu_server *server, uint64_t address, const void *from,
