@@ -11,9 +11,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MAX_INPUT 65536
-#define MUTATIONS 3000
-#define MAX_SEEDS 256
+#define INPUT_LIMIT 65536
+#define MUTATIONS   3000
+#define MAX_SEEDS   256
 
 struct seed {
 	uint8_t *bytes;
@@ -38,8 +38,8 @@ static void load_file(const char *path)
 
 	if (!file)
 		return;
-	seed->bytes = malloc(MAX_INPUT);
-	seed->size = seed->bytes ? fread(seed->bytes, 1, MAX_INPUT, file) : 0;
+	seed->bytes = malloc(INPUT_LIMIT);
+	seed->size = seed->bytes ? fread(seed->bytes, 1, INPUT_LIMIT, file) : 0;
 	seed_count++;
 	fclose(file);
 }
@@ -89,7 +89,7 @@ static size_t mutate(const struct seed *seed, uint8_t *out, uint64_t *random)
 
 int main(int argc, char **argv)
 {
-	static uint8_t input[MAX_INPUT];
+	static uint8_t input[INPUT_LIMIT];
 	uint64_t random = UINT64_C(0x9e3779b97f4a7c15);
 
 	for (int i = 1; i < argc; i++)
