@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "block.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "base/base.h"
+#include "os/clock.h"
+#include "os/fd.h"
+
+/* A command with the back end. */
+struct request {
+	struct store_request store; /* first */
+	struct block *block;
+	struct nvme_io *io;
+};
+
+struct block {
+	struct card *card;
+	struct nvme_setup setup;
+	struct nvme *nvme;
+	struct store *store;
+	struct request requests[NVME_COMMANDS]; /* by the command's slot */
+};
+
+const struct pci_identity block_identity = {
+	.vendor = KARUTA_PCI_VENDOR,
+	.device = 0x0010,
+	.subsystem_vendor = KARUTA_PCI_VENDOR,
+	.subsystem = 0x0010,
+	.class_code = 0x010802, /* NVM Express: drivers bind to this */
+	.bars = {{.size = NVME_BAR_SIZE, .is_64bit = true}},
+	.msix_vectors = NVME_VECTORS,
+	.msix_bar = 0,
+	.msix_table_offset = NVME_MSIX_TABLE,
+	.msix_pending_offset = NVME_MSIX_PENDING,
+};
+
+/* ---- from the model to the store ---- */
+
+static const enum store_op store_ops_of[] = {
+	[NVME_IO_READ] = STORE_READ,
+	[NVME_IO_WRITE] = STORE_WRITE,
+	[NVME_IO_FLUSH] = STORE_FLUSH,
+	[NVME_IO_DISCARD] = STORE_DISCARD,
+};
+
+static void count(struct card *card, const struct nvme_io *io, int error)
+{
+	if (error)
+		return; /* counted as NVME_EVENT_ERROR */
+	switch (io->op) {
+	case NVME_IO_READ:
+		card_count(card, STATUS_CARD_READS, 1);
+		card_count(card, STATUS_CARD_READ_BYTES, io->length);
+		break;
+	case NVME_IO_WRITE:
+		card_count(card, STATUS_CARD_WRITES, 1);
+		card_count(card, STATUS_CARD_WRITE_BYTES, io->length);
+		break;
+	case NVME_IO_FLUSH:
+		card_count(card, STATUS_CARD_FLUSHES, 1);
+		break;
+	case NVME_IO_DISCARD:
+		break;
+	}
+}
+
+static void done(struct store_request *store, int error)
+{
+	struct request *request = (struct request *)store;
+	struct block *block = request->block;
+
+	count(block->card, request->io, error);
+	nvme_io_done(block->nvme, request->io, error);
+}
+
+static void submit(void *context, struct nvme_io *io)
+{
+	struct block *block = context;
+	struct request *request = &block->requests[io->slot];
+
+	request->block = block;
+	request->io = io;
+	request->store = (struct store_request){
+		.op = store_ops_of[io->op],
+		.flags = io->fua ? STORE_FUA : 0,
+		.offset = io->offset,
+		.length = io->length,
+		.iov = io->iov,
+		.iov_count = io->iov_count,
+		.done = done,
+	};
+	store_submit(block->store, &request->store);
+}
+
+static void kick(void *context)
+{
+	struct block *block = context;
+
+	store_kick(block->store);
+}
+
+/* A store has no way to take a request back: what was submitted is waited for. */
+static void wait_for_store(void *context)
+{
+	struct block *block = context;
+
+	store_kick(block->store);
+	if (block->store->event_fd >= 0)
+		os_wait(block->store->event_fd, POLLIN, os_now() + NS_PER_S);
+	store_poll(block->store);
+}
+
+/* ---- from the model to the frame ---- */
+
+static void interrupt(void *context, unsigned vector)
+{
+	struct block *block = context;
+
+	card_interrupt(block->card, vector);
+}
+
+static void event(void *context, enum nvme_event event, uint64_t value)
+{
+	struct card *card = ((struct block *)context)->card;
+	unsigned long long number = value;
+
+	switch (event) {
+	case NVME_EVENT_FORBIDDEN_COMMAND:
+		card_security_event(card, "command 0x%02llx, which no guest may give", number);
+		break;
+	case NVME_EVENT_READ_ONLY_REGISTER:
+		card_security_event(card, "write to the read-only register 0x%llx", number);
+		break;
+	case NVME_EVENT_BAD_DOORBELL:
+		card_security_event(card, "impossible value in the doorbell 0x%llx", number);
+		break;
+	case NVME_EVENT_BAD_POINTER:
+		card_security_event(card, "pointer to 0x%llx, which is not the guest's memory",
+				    number);
+		break;
+	case NVME_EVENT_FATAL:
+	case NVME_EVENT_ERROR:
+		card_count(card, STATUS_CARD_ERRORS, 1);
+		break;
+	}
+}
+
+static int remote_read(void *context, uint64_t address, void *to, uint64_t length)
+{
+	struct block *block = context;
+
+	return vfu_server_dma_read(card_server(block->card), address, to, length);
+}
+
+static int remote_write(void *context, uint64_t address, const void *from, uint64_t length)
+{
+	struct block *block = context;
+
+	return vfu_server_dma_write(card_server(block->card), address, from, length);
+}
+
+static uint64_t wall_clock_ms(void *context)
+{
+	struct timespec now;
+
+	(void)context;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / NS_PER_MS;
+}
+
+static const struct nvme_ops nvme_ops = {
+	.submit = submit,
+	.kick = kick,
+	.wait = wait_for_store,
+	.interrupt = interrupt,
+	.event = event,
+	.remote_read = remote_read,
+	.remote_write = remote_write,
+	.now_ms = wall_clock_ms,
+};
+
+/* ---- what a card calls ---- */
+
+static void store_is_ready(void *context, int fd, uint32_t events)
+{
+	struct block *block = context;
+
+	(void)fd;
+	(void)events;
+	store_poll(block->store);
+}
+
+int block_create(struct block **result, struct card *card, const struct nvme_setup *setup,
+		 struct store *store, struct error *error)
+{
+	struct block *block = calloc(1, sizeof(*block));
+	int err = 0;
+
+	if (!block) {
+		store_destroy(store);
+		return error_set(error, ENOMEM, "block device: out of memory");
+	}
+	block->card = card;
+	block->store = store;
+	block->setup = *setup;
+	block->setup.vendor = block_identity.vendor;
+	block->setup.subsystem_vendor = block_identity.subsystem_vendor;
+	if (store->event_fd >= 0)
+		err = os_loop_add(card_loop(card), store->event_fd, EPOLLIN, store_is_ready, block);
+	if (err)
+		error_set(error, -err, "block device: its back end cannot be waited for");
+	else
+		err = nvme_create(&block->nvme, &block->setup, card_state(card), card_memory(card),
+				  &nvme_ops, block, error);
+	if (err) {
+		block_destroy(block);
+		return err;
+	}
+	*result = block;
+	return 0;
+}
+
+void block_destroy(struct block *block)
+{
+	if (!block)
+		return;
+	if (block->nvme)
+		nvme_destroy(block->nvme);
+	if (block->store->event_fd >= 0)
+		os_loop_remove(card_loop(block->card), block->store->event_fd);
+	store_destroy(block->store);
+	free(block);
+}
+
+void block_bar_read(struct block *block, uint64_t offset, void *to, uint32_t length)
+{
+	nvme_register_read(block->nvme, (uint32_t)offset, to, length);
+}
+
+void block_bar_write(struct block *block, uint64_t offset, const void *from, uint32_t length)
+{
+	nvme_register_write(block->nvme, (uint32_t)offset, from, length);
+}
+
+void block_reset(struct block *block)
+{
+	nvme_reset(block->nvme);
+}
+
+void block_quiesce(struct block *block)
+{
+	nvme_quiesce(block->nvme);
+}
+
+void block_master(struct block *block, bool on)
+{
+	nvme_set_master(block->nvme, on);
+}
+
+/* Reads that the page cache could answer are done by now: no need to sleep and be woken for them.
+ */
+bool block_work(struct block *block)
+{
+	bool more = nvme_process(block->nvme);
+
+	store_poll(block->store);
+	return more;
+}

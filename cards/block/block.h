@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A block device card: the NVMe model on one side, a store on the other. What the volume and the
- * local-store card share.
+ * local-store card share. Its calls are those of `struct card_ops`; the state area is the model's.
  */
 #ifndef KARUTA_CARDS_BLOCK_H
 #define KARUTA_CARDS_BLOCK_H
 
 #include "card/card.h"
 #include "nvme/nvme.h"
+#include "nvme/state.h"
 #include "store/store.h"
 
+#define BLOCK_STATE_SIZE    sizeof(struct nvme_state)
+#define BLOCK_STATE_VERSION NVME_STATE_VERSION
+_Static_assert(BLOCK_STATE_SIZE <= CARD_STATE_MAX, "it fits the state area");
+
+/* An NVMe controller: its BAR holds the registers, then MSI-X table and pending bits. */
 extern const struct pci_identity block_identity;
 
 struct block;
 
-/* `setup` is copied. `store` becomes the block's. `state` is nvme_state_size() bytes of the state
- * area. */
+/* `setup` is copied, its PCI ids are filled in. `store` becomes the block's, even when this fails.
+ * The device goes on from card_state(). */
 int block_create(struct block **block, struct card *card, const struct nvme_setup *setup,
-		 struct store *store, void *state, struct error *error);
+		 struct store *store, struct error *error);
+/* Nothing is under way any more: after block_quiesce(). NULL is fine. */
 void block_destroy(struct block *block);
-void block_bar_read(struct block *block, unsigned bar, uint64_t offset, void *to, uint32_t length);
-void block_bar_write(struct block *block, unsigned bar, uint64_t offset, const void *from,
-		     uint32_t length);
+void block_bar_read(struct block *block, uint64_t offset, void *to, uint32_t length);
+void block_bar_write(struct block *block, uint64_t offset, const void *from, uint32_t length);
 void block_reset(struct block *block);
 void block_quiesce(struct block *block);
 void block_master(struct block *block, bool on);

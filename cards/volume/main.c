@@ -1,4 +1,130 @@
-int main(void)
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The volume card: an encrypted file or block device as an NVMe disk. Options and the opening of
+ * the volume are in the files beside this one, the disk is cards/block over lib/nvme, the format is
+ * lib/store's.
+ *
+ * karuta-card-volume --listen /tmp/vol.sock --store file:data.vol --size 10G --key-fd 3 3<key
+ */
+#include <seccomp.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "block.h"
+#include "card/card.h"
+#include "volume.h"
+
+struct volume {
+	struct volume_options options;
+	struct store *store; /* until it is the block's */
+	struct block *block;
+};
+
+static struct block *block_of(struct card *card)
 {
-	return 0;
+	return ((struct volume *)card_device(card))->block;
+}
+
+static int volume_option(struct card *card, const char *name, const char *argument,
+			 struct error *error)
+{
+	struct volume *volume = card_device(card);
+
+	return volume_options_take(&volume->options, name, argument, error);
+}
+
+static int volume_open(struct card *card, struct error *error)
+{
+	struct volume *volume = card_device(card);
+
+	return volume_store_open(&volume->options, &volume->store, error);
+}
+
+static int volume_start(struct card *card, bool fresh, struct error *error)
+{
+	struct volume *volume = card_device(card);
+	struct store *store = volume->store;
+	struct nvme_setup setup = {.model = "karuta volume", .firmware = KARUTA_VERSION};
+
+	(void)fresh; /* the model sees it itself */
+	setup.size = store->size;
+	setup.lba_size = volume_options_sector(&volume->options);
+	volume_options_name(&volume->options, &setup);
+	volume->store = NULL;
+	return block_create(&volume->block, card, &setup, store, error);
+}
+
+static void volume_close(struct card *card)
+{
+	struct volume *volume = card_device(card);
+
+	block_destroy(volume->block);
+	store_destroy(volume->store);
+}
+
+static void volume_bar_read(struct card *card, unsigned bar, uint64_t offset, void *to,
+			    uint32_t length)
+{
+	(void)bar;
+	block_bar_read(block_of(card), offset, to, length);
+}
+
+static void volume_bar_write(struct card *card, unsigned bar, uint64_t offset, const void *from,
+			     uint32_t length)
+{
+	(void)bar;
+	block_bar_write(block_of(card), offset, from, length);
+}
+
+static void volume_master(struct card *card, bool on)
+{
+	block_master(block_of(card), on);
+}
+
+static void volume_reset(struct card *card)
+{
+	block_reset(block_of(card));
+}
+
+static void volume_quiesce(struct card *card)
+{
+	block_quiesce(block_of(card));
+}
+
+static bool volume_work(struct card *card)
+{
+	return block_work(block_of(card));
+}
+
+/* The ring is bound to the volume's file and five operations: see lib/store/file.c. */
+static const struct jail_syscall system_calls[] = {
+	{SCMP_SYS(io_uring_enter), "reads, writes, flushes and discards of the volume", {{0}}},
+};
+
+static const struct card_ops volume_ops = {
+	.name = "volume",
+	.summary = "an encrypted volume as an NVMe disk",
+	.identity = &block_identity,
+	.state_version = BLOCK_STATE_VERSION,
+	.state_size = BLOCK_STATE_SIZE,
+	.options = volume_option_table,
+	.option_count = VOLUME_OPTIONS,
+	.system_calls = system_calls,
+	.system_call_count = ARRAY_LEN(system_calls),
+	.option = volume_option,
+	.open = volume_open,
+	.start = volume_start,
+	.close = volume_close,
+	.bar_read = volume_bar_read,
+	.bar_write = volume_bar_write,
+	.master = volume_master,
+	.reset = volume_reset,
+	.quiesce = volume_quiesce,
+	.work = volume_work,
+	.device_size = sizeof(struct volume),
+};
+
+int main(int argc, char **argv)
+{
+	return card_main(&volume_ops, argc, argv);
 }

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "volume.h"
+
+#define DEFAULT_SECTOR 4096u
+
+const struct card_option volume_option_table[VOLUME_OPTIONS] = {
+	{"store", "WHERE", "file:PATH, fd:N (an open file), or ram: (lost at the end)"},
+	{"size", "BYTES", "suffix K, M, G or T; default: the file's own; a longer one grows it"},
+	{"key-fd", "N", "descriptor to read the key from: 64 raw bytes"},
+	{"sector", "512|4096", "size of a logical block (default: 4096)"},
+	{"serial", "TEXT", "serial number, up to 20 characters; one a volume"},
+	{"direct", NULL, "pass the host's page cache by (O_DIRECT)"},
+};
+
+static int parse_fd(const char *name, const char *text, int *fd, struct error *error)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || value > INT_MAX ||
+	    value <= STDERR_FILENO || fcntl((int)value, F_SETFD, FD_CLOEXEC) < 0)
+		return error_set(error, EBADF,
+				 "--%s %s: no such descriptor was handed to the program", name,
+				 text);
+	*fd = (int)value;
+	return 0;
+}
+
+static int parse_store(struct volume_options *options, const char *text, struct error *error)
+{
+	options->store = text;
+	if (!strncmp(text, "fd:", 3)) {
+		options->kind = VOLUME_FD;
+		return parse_fd("store fd:", text + 3, &options->fd, error);
+	}
+	if (!strncmp(text, "file:", 5) && text[5]) {
+		options->kind = VOLUME_PATH;
+		options->path = text + 5;
+		return 0;
+	}
+	if (!strcmp(text, "ram:")) {
+		options->kind = VOLUME_RAM;
+		return 0;
+	}
+	return error_set(error, EINVAL, "--store %s: should be file:PATH, fd:N or ram:", text);
+}
+
+/* How far a suffix shifts; -1: none is known. "" is bytes. */
+static int suffix_shift(const char *suffix)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+
+	if (!suffix[0])
+		return 0;
+	unit = strchr(units, suffix[0]);
+	return unit && !suffix[1] ? 10 * (int)(unit - units + 1) : -1;
+}
+
+static int parse_size(const char *text, uint64_t *size, struct error *error)
+{
+	char *end;
+	unsigned long long value;
+	int shift;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	shift = suffix_shift(end);
+	if (text[0] < '0' || text[0] > '9' || errno || shift < 0 ||
+	    value > (uint64_t)INT64_MAX >> shift)
+		return error_set(
+			error, EINVAL,
+			"--size %s: should be a number with K, M, G, T or nothing after it", text);
+	*size = (uint64_t)value << shift;
+	if (!*size || *size % STORE_BLOCK)
+		return error_set(error, EINVAL, "--size %s: should be a multiple of %u, above 0",
+				 text, STORE_BLOCK);
+	return 0;
+}
+
+static int parse_sector(const char *text, uint32_t *sector, struct error *error)
+{
+	if (!strcmp(text, "512"))
+		*sector = 512;
+	else if (!strcmp(text, "4096"))
+		*sector = 4096;
+	else
+		return error_set(error, EINVAL, "--sector %s: should be 512 or 4096", text);
+	return 0;
+}
+
+/* NVMe Base 2.0, 1.5: ASCII strings hold 20h to 7Eh only. */
+static int parse_serial(const char *text, const char **serial, struct error *error)
+{
+	size_t length = strlen(text);
+	bool fits = length && length <= sizeof(((struct nvme_setup *)0)->serial);
+
+	for (size_t i = 0; i < length; i++)
+		fits &= text[i] >= (i ? 0x20 : 0x21) && text[i] <= 0x7e;
+	if (!fits)
+		return error_set(error, EINVAL,
+				 "--serial %s: should be 1 to 20 printable ASCII characters", text);
+	*serial = text;
+	return 0;
+}
+
+int volume_options_take(struct volume_options *options, const char *name, const char *argument,
+			struct error *error)
+{
+	if (!strcmp(name, "store"))
+		return parse_store(options, argument, error);
+	if (!strcmp(name, "size"))
+		return parse_size(argument, &options->size, error);
+	if (!strcmp(name, "key-fd"))
+		return parse_fd(name, argument, &options->key_fd, error);
+	if (!strcmp(name, "sector"))
+		return parse_sector(argument, &options->sector, error);
+	if (!strcmp(name, "serial"))
+		return parse_serial(argument, &options->serial, error);
+	options->direct = true;
+	return 0;
+}
+
+uint32_t volume_options_sector(const struct volume_options *options)
+{
+	return options->sector ? options->sector : DEFAULT_SECTOR;
+}
+
+/* FNV-1a, with a finish that carries every byte into every bit. */
+static uint64_t hash(uint64_t seed, const char *text, size_t length)
+{
+	uint64_t value = seed ^ UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < length; i++)
+		value = (value ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
+	value = (value ^ (value >> 32)) * UINT64_C(0xd6e8feb86659fd93);
+	return value ^ (value >> 32);
+}
+
+/* The namespace's identifier comes from the serial number: one volume, one number, on any host. */
+void volume_options_name(const struct volume_options *options, struct nvme_setup *setup)
+{
+	char serial[sizeof(setup->serial) + 1];
+	uint64_t halves[2];
+
+	if (options->serial)
+		snprintf(serial, sizeof(serial), "%s", options->serial);
+	else
+		snprintf(serial, sizeof(serial), "%016llx", (unsigned long long)options->identity);
+	memset(setup->serial, ' ', sizeof(setup->serial));
+	memcpy(setup->serial, serial, strlen(serial));
+	halves[0] = hash(1, setup->serial, sizeof(setup->serial));
+	halves[1] = hash(2, setup->serial, sizeof(setup->serial));
+	memcpy(setup->nguid, halves, sizeof(setup->nguid));
+}
