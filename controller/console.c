@@ -9,7 +9,7 @@
 #include "console.h"
 
 #define SHORTEST_PAUSE_MS 5
-#define LONGEST_PAUSE_MS  100
+#define LONGEST_PAUSE_MS  20
 #define CHUNKS_PER_TURN	  16
 
 int console_open(const char *path, struct error *error)

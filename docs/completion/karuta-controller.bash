@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for karuta-controller(8)
+
+_karuta_controller_instances() {
+	local folder=${XDG_RUNTIME_DIR:-/run}/karuta socket
+	[ "$(id -u)" = 0 ] && folder=/run/karuta
+	for socket in "$folder"/*.sock; do
+		[ -S "$socket" ] && basename "$socket" .sock
+	done
+}
+
+_karuta_controller() {
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local commands='run status attach detach console stop kill reset pause resume --help --version'
+	local options='--socket --help' words=
+
+	case $previous in
+	--socket | --console)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	--timeout | --name) return ;;
+	esac
+	if [ "$COMP_CWORD" = 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+	run) options+=' --name --console' ;;
+	status) options+=' --json' ;;
+	detach) options+=' --force --timeout' ;;
+	stop) options+=' --timeout' ;;
+	esac
+	if [[ $word == -* ]]; then
+		words=$options
+	elif [ "${COMP_WORDS[1]}" = run ]; then
+		mapfile -t COMPREPLY < <(compgen -f -X '!*.json' -- "$word"; compgen -d -- "$word")
+		return
+	elif [ "$COMP_CWORD" = 2 ]; then
+		words=$(_karuta_controller_instances)
+	elif [ "${COMP_WORDS[1]}" = attach ]; then
+		compopt -o nospace 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -W 'kind=volume kind=null slot= name= store= size= key_fd= sector=' -- "$word"
+			compgen -f -X '!*.json' -- "$word")
+		return
+	elif [ "${COMP_WORDS[1]}" = detach ] && command -v jq >/dev/null; then
+		words=$(karuta-controller status "${COMP_WORDS[2]}" --json 2>/dev/null | jq -r '.cards[].name')
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -F _karuta_controller karuta-controller
