@@ -214,13 +214,8 @@ disk() {
 }
 
 run_direct() {
-	local i
-	mkdir "$stage/disk"
-	for i in "${!disks[@]}"; do
-		ln -s "${disks[$i]}" "$stage/disk/$i"
-	done
 	bounded unshare --mount --pid --net --ipc --uts --fork --kill-child --mount-proc \
-		bash "$lab/direct" "$stage" "${with_qemu:+$(qemu_dir)/root}" \
+		bash "$lab/direct" "$stage" "${with_qemu:+$(qemu_dir)/root}" "${disks[@]}" \
 		>&5 2>&1 3>"$run/result" 4>"$run/get.tar" 5>&-
 }
 
