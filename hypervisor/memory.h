@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's memory: one memfd, mapped here once, shared with the cards by descriptor. Guest
+ * physical addresses: low memory from 0 up to MEMORY_LOW_MAX, the rest from MEMORY_HIGH_BASE on;
+ * between them is the room for PCI and the interrupt controllers.
+ */
+#ifndef KARUTA_HYPERVISOR_MEMORY_H
+#define KARUTA_HYPERVISOR_MEMORY_H
+
+#include <stdint.h>
+
+#include "base/base.h"
+#include "base/error.h"
+
+#define MEMORY_LOW_MAX	 (3 * GIB)
+#define MEMORY_HIGH_BASE (4 * GIB)
+#define MEMORY_SMALLEST	 (4 * MIB)
+#define MEMORY_LARGEST	 (1024 * GIB)
+
+struct memory {
+	int fd;
+	uint8_t *host; /* low memory, and right behind it high memory */
+	uint64_t low, high;
+};
+
+/* Checks the size against what the host has now. Reads /proc: before the sandbox. */
+int memory_check(uint64_t size, struct error *error);
+int memory_create(struct memory *memory, uint64_t size, struct error *error);
+
+/* Where [address, address + length) is in our own mapping; NULL if any of it is not memory. */
+void *memory_at(const struct memory *memory, uint64_t address, uint64_t length);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A slot of the bus and the card in it. What the guest may not reach directly lives here: base
+ * addresses, the MSI-X table, the memory enable bit. Everything else is passed over the link to
+ * the card, about which nothing is known but what it says of itself, checked at attach. A card that
+ * dies, falls silent or breaks the protocol leaves an empty slot: reads give all ones.
+ *
+ * The main thread inserts and removes; vCPU threads access. `lock` covers all from `client` on. It
+ * is held during an exchange with the card, for at most SLOT_DEADLINE_MS.
+ */
+#ifndef KARUTA_HYPERVISOR_SLOT_H
+#define KARUTA_HYPERVISOR_SLOT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "doorbells.h"
+#include "pci/pci.h"
+#include "vectors.h"
+#include "wire/status.h"
+
+#define SLOT_DEADLINE_MS 2000u
+
+struct machine;
+struct vfu_client;
+
+struct slot {
+	struct machine *machine;
+	unsigned number;
+
+	/* Main thread only. */
+	enum status_slot state;
+	bool awaited; /* the guest knows of a card here and has not let go of it yet */
+
+	pthread_mutex_t lock;
+	struct vfu_client *client;	 /* NULL: nobody answers */
+	uint8_t config[PCI_CONFIG_SIZE]; /* as it was when the card was inserted */
+	uint32_t config_size;
+	bool can_reset;
+	uint8_t express; /* offset of the PCI Express capability; 0: none */
+	uint16_t command;
+	uint64_t sizes[PCI_BARS];
+	uint32_t types[PCI_BARS];
+	struct pci_bar bars[PCI_BARS];
+	struct pci_msix msix;
+	struct vectors vectors;
+	struct doorbells doorbells;
+};
+
+void slot_init(struct slot *slot, struct machine *machine, unsigned number);
+
+/* Talks to the card on `link`, which becomes the slot's, also on failure. */
+int slot_attach(struct slot *slot, int link, struct error *error);
+/* Asks the guest to let go, or takes the card away at once. */
+int slot_detach(struct slot *slot, bool force, struct error *error);
+/* The guest has let go. */
+void slot_ejected(struct slot *slot);
+/* Notices a card that is dead, or whose link has hung up. */
+void slot_check(struct slot *slot);
+void slot_hangup(struct slot *slot);
+/* The guest resets; it knows no cards until it looks for them. */
+void slot_reset(struct slot *slot);
+/* The guest is about to see what is there. */
+void slot_start(struct slot *slot);
+/* A descriptor that hangs up when the card dies; -1: no card. */
+int slot_link(const struct slot *slot);
+
+/* vCPU threads. */
+void slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t length);
+void slot_config_write(struct slot *slot, uint32_t offset, const void *from, uint32_t length);
+void slot_read(struct slot *slot, unsigned bar, uint64_t offset, void *to, uint32_t length);
+void slot_write(struct slot *slot, unsigned bar, uint64_t offset, const void *from,
+		uint32_t length);
+
+/* With the lock held: what the host keeps of the function is as after power on. */
+void slot_forget(struct slot *slot);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The interrupts of one card: each MSI-X vector is an eventfd that the card writes and a GSI. They
+ * are connected while the vector may interrupt. With the slot's lock held.
+ */
+#ifndef KARUTA_HYPERVISOR_VECTORS_H
+#define KARUTA_HYPERVISOR_VECTORS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "pci/pci.h"
+
+struct interrupts;
+struct vfu_client;
+
+struct vectors {
+	struct interrupts *interrupts;
+	uint32_t count, first_gsi;
+	int *fds;
+	bool *connected;
+	bool bound; /* the card has the eventfds */
+};
+
+/* Makes table, eventfds and GSIs for what `msix` was found to have. */
+int vectors_create(struct vectors *vectors, struct pci_msix *msix, struct interrupts *interrupts,
+		   struct error *error);
+/* Harmless on one that was never made. */
+void vectors_destroy(struct vectors *vectors, struct pci_msix *msix);
+
+/* Brings eventfds and GSIs in line with `msix` after it changed. `client` NULL: the card is gone.
+ */
+void vectors_update(struct vectors *vectors, const struct pci_msix *msix,
+		    struct vfu_client *client);
+void vectors_update_one(struct vectors *vectors, const struct pci_msix *msix, unsigned vector);
+
+/* The pending bit array (PCI 3.0, 6.8.2.10), from `offset` on. */
+void vectors_read_pending(const struct vectors *vectors, uint32_t offset, void *to,
+			  uint32_t length);
+
+#endif
