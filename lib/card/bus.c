@@ -110,7 +110,6 @@ static int serve_read(void *context, unsigned region, uint64_t offset, void *to,
 {
 	struct card *card = context;
 
-	card_bus_settle(card);
 	if (region == VFU_REGION_CONFIG)
 		pci_config_read(&card->area->config, (uint32_t)offset, to, length);
 	else
@@ -123,7 +122,6 @@ static int serve_write(void *context, unsigned region, uint64_t offset, const vo
 {
 	struct card *card = context;
 
-	card_bus_settle(card);
 	card->held = false;
 	if (region == VFU_REGION_CONFIG)
 		config_write(card, offset, from, length);
@@ -132,18 +130,19 @@ static int serve_write(void *context, unsigned region, uint64_t offset, const vo
 	return 0;
 }
 
-/* The loss can show while the device is in the middle of something: it is dealt with between two
- * turns. */
+/*
+ * On its one link, a card ends with its client and the device stays as it is in the state area. On
+ * a socket, the next client is another machine, whose memory the device must not touch by what the
+ * last one had set up: losing the client is a power cycle.
+ */
 static void serve_reset(void *context, enum vfu_reset reason)
 {
 	struct card *card = context;
 
-	if (reason == VFU_RESET_LOST) {
-		card->lost = true;
-		return;
-	}
-	card_bus_settle(card);
-	card_bus_reset(card);
+	if (reason == VFU_RESET_LOST && !card->settings.listen)
+		card->stop = true;
+	else
+		card_bus_reset(card);
 }
 
 static void serve_quiesce(void *context)
@@ -160,22 +159,6 @@ static const struct vfu_device_ops server_ops = {
 	.reset = serve_reset,
 	.quiesce = serve_quiesce,
 };
-
-/*
- * On its one link, a card ends with its client and the device stays as it is in the state area. On
- * a socket, the next client is another machine, whose memory the device must not touch by what the
- * last one had set up: losing the client is a power cycle.
- */
-void card_bus_settle(struct card *card)
-{
-	if (!card->lost)
-		return;
-	card->lost = false;
-	if (card->settings.listen)
-		card_bus_reset(card);
-	else
-		card->stop = true;
-}
 
 bool card_bus_work(struct card *card)
 {
@@ -207,7 +190,6 @@ static void ring(void *context, int fd, uint32_t events)
 	struct card_doorbell *doorbell = context;
 
 	(void)events;
-	card_bus_settle(doorbell->card);
 	if (os_eventfd_drain(fd))
 		doorbell->card->ops->doorbell(doorbell->card, doorbell->index);
 }

@@ -71,7 +71,6 @@ struct card {
 	int signals; /* signalfd(2): SIGTERM, SIGINT */
 	bool ready;
 	bool stop; /* leave the loop */
-	bool lost; /* the client is gone and this was not dealt with yet */
 	bool held; /* work() waits for the client's first write: see card.h */
 };
 
@@ -89,8 +88,6 @@ void card_state_complete(struct card *card);
 /* Loop, doorbells, server and socket: all that needs opening. */
 int card_bus_open(struct card *card, struct error *error);
 void card_bus_close(struct card *card);
-/* Between two turns of the loop: what a lost client leaves to do. */
-void card_bus_settle(struct card *card);
 void card_bus_reset(struct card *card);
 bool card_bus_work(struct card *card);
 

@@ -166,9 +166,7 @@ static int serve(struct card *card, struct error *error)
 		calls = os_loop_once(card->loop, again ? 0 : HEARTBEAT_MS);
 		if (calls < 0)
 			return error_set(error, -calls, "loop: %s", strerror(-calls));
-		card_bus_settle(card);
 		again = card_bus_work(card);
-		card_bus_settle(card);
 		atomic_fetch_add_explicit(&card->status->heartbeat, 1, memory_order_relaxed);
 	}
 	return 0;
