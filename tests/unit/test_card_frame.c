@@ -241,7 +241,7 @@ static int setup(void **state)
 {
 	static struct harness harness;
 
-	harness_open(&harness, "/proc/self/exe");
+	harness_open(&harness, harness_program(NULL));
 	*state = &harness;
 	return 0;
 }
