@@ -32,13 +32,22 @@
 
 #define USER 0x70000123u
 
+/*
+ * The bare call, and not told to be without return: around those that are, and in the C library's
+ * way out, a sanitizer makes calls that are not listed.
+ */
+static void leave(int code)
+{
+	syscall(SYS_exit_group, code);
+}
+
 /* In a child: ends it when `condition` does not hold. Lines are told modulo 200, never as 0; higher
  * codes are told apart below. */
 #define MUST(condition)                                                                            \
 	do {                                                                                       \
 		if (!(condition)) {                                                                \
 			dprintf(2, "line %d: %s (errno %d)\n", __LINE__, #condition, errno);       \
-			_exit(__LINE__ % 200 + 1);                                                 \
+			leave(__LINE__ % 200 + 1);                                                 \
 		}                                                                                  \
 	} while (0)
 
@@ -63,7 +72,7 @@ static int run(void (*child)(void))
 	assert_true(pid >= 0);
 	if (!pid) {
 		child();
-		_exit(0);
+		leave(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
@@ -97,7 +106,7 @@ static void isolate(void)
 
 	if (jail_isolate(&error)) {
 		dprintf(2, "%s\n", error.text);
-		_exit(250);
+		leave(250);
 	}
 }
 
@@ -107,7 +116,7 @@ static void demote(uid_t user)
 
 	if (jail_demote(user, &limits, &error)) {
 		dprintf(2, "%s\n", error.text);
-		_exit(251);
+		leave(251);
 	}
 }
 
@@ -117,7 +126,7 @@ static void filter(void)
 
 	if (jail_filter(plain, ARRAY_LEN(plain), &error)) {
 		dprintf(2, "%s\n", error.text);
-		_exit(252);
+		leave(252);
 	}
 }
 
@@ -210,7 +219,7 @@ static void without_root(void)
 	if (jail_isolate(&error)) {
 		MUST(strstr(error.text, "user namespace") &&
 		     strstr(error.text, "start it as root"));
-		_exit(222);
+		leave(222);
 	}
 	MUST(prctl(PR_GET_DUMPABLE) == 0);
 	demote(0);
@@ -513,7 +522,7 @@ static void filter_and_look(void)
 	MUST(jail_filter(reading, ARRAY_LEN(reading), &error) == 0);
 	if (status_value(status, "Seccomp:", 10) != 2 ||
 	    status_value(status, "NoNewPrivs:", 10) != 1)
-		_exit(1);
+		leave(1);
 }
 
 static void filter_shows_in_status(void **state)
