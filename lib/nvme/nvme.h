@@ -21,17 +21,19 @@
 #define NVME_IO_QUEUES	 16u   /* pairs, besides the admin queue */
 #define NVME_QUEUE_DEPTH 1024u /* CAP.MQES + 1 */
 #define NVME_VECTORS	 (NVME_IO_QUEUES + 1)
-#define NVME_COMMANDS	 1024u /* under way at most, all queues together; more stay in their queues \
-				*/
-#define NVME_MDTS	  8u   /* 2^8 pages of 4 KiB = 1 MiB */
+/* Under way at most, all queues together; more stay in their queues. */
+#define NVME_COMMANDS	  1024u
+#define NVME_MDTS	  8u /* 2^8 pages of 4 KiB = 1 MiB */
 #define NVME_MAX_TRANSFER (UINT32_C(1) << 20)
-#define NVME_BAR_SIZE                                                                              \
-	0x4000u /* registers, doorbells at 0x1000; MSI-X table at 0x2000, pending bits at 0x3000   \
-		 */
+/* Registers, doorbells at 0x1000; MSI-X table at 0x2000, pending bits at 0x3000. */
+#define NVME_BAR_SIZE	  0x4000u
 #define NVME_MSIX_TABLE	  0x2000u
 #define NVME_MSIX_PENDING 0x3000u
 
-/* What the controller is; const for its life except for the size. */
+/*
+ * What the controller is; const for its life except for the size: nvme_process() tells the guest of
+ * a new one.
+ */
 struct nvme_setup {
 	char serial[20]; /* space padded ASCII */
 	char model[40];
@@ -77,7 +79,8 @@ struct nvme_ops {
 	void (*submit)(void *context, struct nvme_io *io);
 	/* All submitted in one nvme_process() may now start. */
 	void (*kick)(void *context);
-	/* Completes what can be; called only by nvme_quiesce(), may wait. Calls nvme_io_done(). */
+	/* Completes at least one request, by nvme_io_done(); may wait. Only called by
+	 * nvme_quiesce(), nvme_reset() and nvme_set_master(). */
 	void (*wait)(void *context);
 	void (*interrupt)(void *context, unsigned vector);
 	void (*event)(void *context, enum nvme_event event, uint64_t value);
@@ -109,18 +112,26 @@ void nvme_destroy(struct nvme *nvme);
  * as zeros. Never touches guest memory. */
 void nvme_register_read(struct nvme *nvme, uint32_t offset, void *to, uint32_t length);
 void nvme_register_write(struct nvme *nvme, uint32_t offset, const void *from, uint32_t length);
-/* Power on, PCI reset, function level reset. */
+/* Power on, PCI reset, function level reset. Waits for the back end (ops->wait). */
 void nvme_reset(struct nvme *nvme);
 
 /* Carries out what the registers asked for: enable, disable, shutdown, then fetches commands. True:
  * there is more, call again soon. */
 bool nvme_process(struct nvme *nvme);
-/* error 0 or -errno. Completions become visible to the guest here. */
+/*
+ * error 0 or -errno. The completion becomes visible to the guest here where the command is at its
+ * end; its interrupt is raised and a next request of the same command is kicked by the next
+ * nvme_process(), so call that after each batch of these.
+ */
 void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error);
 
 /* On return no request is with the back end and nothing touches guest memory. */
 void nvme_quiesce(struct nvme *nvme);
-/* Bus mastering: while off, no access to guest memory and no interrupt (PCI 3.0, 6.2.2). */
+/*
+ * Bus mastering: while off, no access to guest memory and no interrupt (PCI 3.0, 6.2.2). Off in a
+ * new state; kept in the state and over nvme_reset(), as its owner is the configuration space.
+ * Switching it off waits for what is under way.
+ */
 void nvme_set_master(struct nvme *nvme, bool on);
 
 #endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers: steps 4 to 8 of state.h, and the interrupts that tell of them. */
+#include "base/base.h"
+#include "nvme_private.h"
+
+void nvme_release(struct nvme *nvme, struct nvme_work *work)
+{
+	nvme_give_back_data(nvme, work);
+	work->range = 0;
+	work->range_count = 0;
+	work->stage = NVME_STAGE_BEFORE;
+}
+
+void nvme_unreserve(struct nvme *nvme, uint32_t index)
+{
+	struct nvme_slot *slot = &nvme->state->slots[index];
+
+	if (!nvme->works[index].reserved)
+		return;
+	nvme->works[index].reserved = false;
+	nvme->cq_reserved[nvme->state->sq[slot->queue].cq]--;
+}
+
+static void free_slot(struct nvme *nvme, uint32_t index)
+{
+	struct nvme_slot *slot = &nvme->state->slots[index];
+
+	nvme_unreserve(nvme, index);
+	nvme->sq_busy[slot->queue]--;
+	nvme_release(nvme, &nvme->works[index]);
+	nvme_publish(&slot->state, NVME_SLOT_FREE);
+	nvme->free_slots[nvme->free_count++] = (uint16_t)index;
+}
+
+/* A place that is neither used nor promised; one entry always stays empty (Base 3.3.1.3). */
+bool nvme_cq_has_room(const struct nvme *nvme, unsigned id)
+{
+	const struct nvme_cq *cq = &nvme->state->cq[id];
+
+	return nvme_cq_used(cq) + nvme->cq_reserved[id] + 1 < cq->size;
+}
+
+/* Steps 6 to 8. */
+static void write_entry(struct nvme *nvme, uint32_t index)
+{
+	struct nvme_slot *slot = &nvme->state->slots[index];
+	struct nvme_cq *cq = &nvme->state->cq[nvme->state->sq[slot->queue].cq];
+	bool phase = !(slot->posted / cq->size & 1);
+	struct nvme_completion entry = {
+		.result = slot->result,
+		.sq_head = slot->sq_head,
+		.sq_id = slot->queue,
+		.cid = slot->command.cid,
+		.status = (uint16_t)(slot->status << 1 | phase),
+	};
+
+	if (nvme_guest_complete(nvme, cq->base + slot->posted % cq->size * sizeof(entry), &entry) <
+	    0) {
+		nvme_fail(nvme);
+		return;
+	}
+	nvme_publish64(&cq->posted, slot->posted + 1);
+	if (cq->interrupts)
+		nvme->interrupts |= 1u << cq->vector;
+	nvme->unposted--;
+	free_slot(nvme, index);
+}
+
+/* Step 5. */
+static void post(struct nvme *nvme, uint32_t index)
+{
+	struct nvme_slot *slot = &nvme->state->slots[index];
+	const struct nvme_sq *sq = &nvme->state->sq[slot->queue];
+	const struct nvme_cq *cq = &nvme->state->cq[sq->cq];
+
+	if (!nvme_running(nvme) || nvme_cq_used(cq) + 1 >= cq->size ||
+	    (!nvme->works[index].reserved && !nvme_cq_has_room(nvme, sq->cq)))
+		return;
+	slot->posted = cq->posted;
+	slot->sq_head = (uint16_t)(sq->fetched % sq->size);
+	nvme_publish(&slot->state, NVME_SLOT_POSTING);
+	write_entry(nvme, index);
+}
+
+void nvme_finish(struct nvme *nvme, uint32_t index, uint16_t status)
+{
+	struct nvme_slot *slot = &nvme->state->slots[index];
+
+	slot->status = status;
+	if (status != NVME_OK && status != NVME_ABORT_REQUESTED) {
+		nvme_log_error(nvme, slot, status);
+		nvme_tell(nvme, NVME_EVENT_ERROR, status);
+	}
+	nvme_publish(&slot->state, NVME_SLOT_DONE);
+	nvme->unposted++;
+	post(nvme, index);
+}
+
+void nvme_repost(struct nvme *nvme)
+{
+	for (uint32_t i = 0; nvme->unposted && i < NVME_COMMANDS && nvme_running(nvme); i++)
+		if (nvme->state->slots[i].state == NVME_SLOT_POSTING)
+			write_entry(nvme, i);
+}
+
+void nvme_post_waiting(struct nvme *nvme)
+{
+	for (uint32_t i = 0; nvme->unposted && i < NVME_COMMANDS && nvme_running(nvme); i++)
+		if (nvme->state->slots[i].state == NVME_SLOT_DONE)
+			post(nvme, i);
+}
+
+void nvme_raise_interrupts(struct nvme *nvme)
+{
+	if (!nvme->state->master)
+		return;
+	for (unsigned vector = 0; nvme->interrupts; vector++) {
+		if (nvme->interrupts & 1u << vector)
+			nvme->ops->interrupt(nvme->context, vector);
+		nvme->interrupts &= ~(1u << vector);
+	}
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Doorbells and fetching: steps 1 to 3 of state.h. */
+#include "base/base.h"
+#include "nvme_private.h"
+
+#define BATCH_A_QUEUE 32u  /* then it is the next queue's turn */
+#define BATCH_IN_ALL  256u /* then the loop's */
+
+static void bad_doorbell(struct nvme *nvme, unsigned queue, uint32_t offset, unsigned information)
+{
+	nvme_tell(nvme, NVME_EVENT_BAD_DOORBELL, offset);
+	if (!(nvme->state->csts & NVME_CSTS_RDY))
+		return;
+	nvme_log_queue_error(nvme, (uint16_t)queue);
+	nvme_raise_event(nvme, NVME_ASYNC_ERROR, information);
+}
+
+static uint32_t doorbell_offset(unsigned queue, bool completion)
+{
+	return NVME_REG_DOORBELLS + 8 * queue + 4 * completion;
+}
+
+/* PCIe Transport 3.1.2.1. The value is only noted; what it means is looked at by nvme_process(). */
+void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
+{
+	unsigned index = (offset - NVME_REG_DOORBELLS) / 4, queue = index / 2;
+	bool completion = index % 2;
+	struct nvme_sq *sq = &nvme->state->sq[queue % NVME_QUEUES];
+	struct nvme_cq *cq = &nvme->state->cq[queue % NVME_QUEUES];
+	uint16_t size;
+
+	value &= 0xffff;
+	if (queue >= NVME_QUEUES || (completion ? cq->state : sq->state) != NVME_QUEUE_LIVE) {
+		bad_doorbell(nvme, queue, offset, NVME_ASYNC_INVALID_REGISTER);
+		return;
+	}
+	size = completion ? cq->size : sq->size;
+	if (value >= size)
+		bad_doorbell(nvme, queue, offset, NVME_ASYNC_INVALID_VALUE);
+	else
+		nvme_publish(completion ? &cq->doorbell : &sq->doorbell, value);
+}
+
+static void take_cq_doorbell(struct nvme *nvme, unsigned queue)
+{
+	struct nvme_cq *cq = &nvme->state->cq[queue];
+	uint32_t head = (uint32_t)(cq->consumed % cq->size);
+	uint32_t taken = (cq->doorbell + cq->size - head) % cq->size;
+
+	if (taken > nvme_cq_used(cq)) {
+		nvme_publish(&cq->doorbell, head);
+		bad_doorbell(nvme, queue, doorbell_offset(queue, true), NVME_ASYNC_INVALID_VALUE);
+	} else if (taken) {
+		nvme_publish64(&cq->consumed, cq->consumed + taken);
+	}
+}
+
+void nvme_take_doorbells(struct nvme *nvme)
+{
+	for (unsigned queue = 0; queue < NVME_QUEUES; queue++)
+		if (nvme->state->cq[queue].state == NVME_QUEUE_LIVE)
+			take_cq_doorbell(nvme, queue);
+}
+
+void nvme_hold(struct nvme *nvme, struct nvme_work *work)
+{
+	nvme_release(nvme, work);
+	work->next = NULL;
+	*nvme->held_end = work;
+	nvme->held_end = &work->next;
+}
+
+void nvme_run_held(struct nvme *nvme)
+{
+	struct nvme_work *work = nvme->held, *next;
+
+	nvme->held = NULL;
+	nvme->held_end = &nvme->held;
+	for (; work; work = next) {
+		next = work->next;
+		if (nvme_running(nvme))
+			nvme_execute(nvme, nvme_slot_index(nvme, work));
+		else
+			nvme_hold(nvme, work);
+	}
+}
+
+void nvme_execute(struct nvme *nvme, uint32_t index)
+{
+	struct nvme_slot *slot = &nvme->state->slots[index];
+	uint16_t status;
+
+	slot->result = 0;
+	status = nvme_is_admin(slot) ? nvme_admin(nvme, index) : nvme_io_command(nvme, index);
+	if (status != NVME_PENDING)
+		nvme_finish(nvme, index, status);
+}
+
+/* There is an entry, a slot, and a place for the answer. */
+static bool can_fetch(const struct nvme *nvme, unsigned queue)
+{
+	const struct nvme_sq *sq = &nvme->state->sq[queue];
+
+	return nvme_running(nvme) && sq->state == NVME_QUEUE_LIVE &&
+	       sq->doorbell != sq->fetched % sq->size &&
+	       nvme->free_count > (queue ? NVME_ADMIN_SLOTS : 0) && nvme_cq_has_room(nvme, sq->cq);
+}
+
+static void fetch_one(struct nvme *nvme, unsigned queue)
+{
+	struct nvme_state *state = nvme->state;
+	struct nvme_sq *sq = &state->sq[queue];
+	uint32_t index = nvme->free_slots[nvme->free_count - 1];
+	struct nvme_slot *slot = &state->slots[index];
+	uint64_t address = sq->base + sq->fetched % sq->size * sizeof(slot->command);
+
+	if (nvme_guest_read(nvme, address, &slot->command, sizeof(slot->command)) < 0) {
+		nvme_fail(nvme);
+		return;
+	}
+	slot->queue = (uint16_t)queue;
+	slot->fetched = sq->fetched;
+	slot->id = state->next_id++;
+	nvme_publish(&slot->state, NVME_SLOT_FETCHED);
+	nvme_publish64(&sq->fetched, sq->fetched + 1);
+	nvme->free_count--;
+	nvme->sq_busy[queue]++;
+	nvme->cq_reserved[sq->cq]++;
+	nvme->works[index].reserved = true;
+	nvme_execute(nvme, index);
+}
+
+bool nvme_fetch(struct nvme *nvme)
+{
+	unsigned total = 0, idle = 0;
+
+	while (idle < NVME_QUEUES && total < BATCH_IN_ALL) {
+		unsigned queue = nvme->next_sq, count = 0;
+
+		for (; count < BATCH_A_QUEUE && can_fetch(nvme, queue); count++)
+			fetch_one(nvme, queue);
+		total += count;
+		idle = count ? 0 : idle + 1;
+		nvme->next_sq = (queue + 1) % NVME_QUEUES;
+	}
+	return idle < NVME_QUEUES;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Going on from what an earlier process left. The state may have been damaged or forged: every
+ * field that is an index, a size or one of a few values is looked at before anything uses it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "nvme_private.h"
+
+static bool registers_ok(const struct nvme_state *state)
+{
+	return !(state->cc & ~NVME_CC_WRITABLE) &&
+	       !(state->csts & ~(NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST)) &&
+	       (state->csts & NVME_CSTS_SHST) != NVME_CSTS_SHST && !(state->aqa & ~0x0fff0fffu) &&
+	       !(state->asq % NVME_PAGE) && !(state->acq % NVME_PAGE) && state->resetting <= 1 &&
+	       state->master <= 1 && state->namespace_changed <= 1;
+}
+
+static bool events_ok(const struct nvme_state *state)
+{
+	for (unsigned type = 0; type < NVME_ASYNC_TYPES; type++) {
+		uint32_t waiting = state->event_waiting[type];
+
+		if (state->event_masked[type] > 1 || (waiting && ((waiting - 1) & 7) != type))
+			return false;
+	}
+	return true;
+}
+
+static bool features_ok(const struct nvme_features *features)
+{
+	return features->write_cache <= 1 && features->timestamp_set <= 1 &&
+	       !(features->no_coalescing >> NVME_VECTORS);
+}
+
+static bool ring_ok(unsigned queue, uint16_t size, uint64_t base, size_t entry, uint32_t doorbell)
+{
+	return size >= 2 && size <= (queue ? NVME_QUEUE_DEPTH : NVME_ADMIN_QUEUE_DEPTH) &&
+	       !(base % NVME_PAGE) && !range_wraps(base, size * entry) && doorbell < size;
+}
+
+static bool cq_ok(const struct nvme_state *state, unsigned queue)
+{
+	const struct nvme_cq *cq = &state->cq[queue];
+
+	if (cq->state == NVME_QUEUE_ABSENT)
+		return true;
+	return cq->state == NVME_QUEUE_LIVE &&
+	       ring_ok(queue, cq->size, cq->base, sizeof(struct nvme_completion), cq->doorbell) &&
+	       cq->vector < NVME_VECTORS && cq->interrupts <= 1 && cq->posted >= cq->consumed &&
+	       nvme_cq_used(cq) < cq->size;
+}
+
+static bool sq_ok(const struct nvme_state *state, unsigned queue)
+{
+	const struct nvme_sq *sq = &state->sq[queue];
+
+	if (sq->state == NVME_QUEUE_ABSENT)
+		return true;
+	return (sq->state == NVME_QUEUE_LIVE || (sq->state == NVME_QUEUE_DELETING && queue)) &&
+	       ring_ok(queue, sq->size, sq->base, sizeof(struct nvme_command), sq->doorbell) &&
+	       sq->cq < NVME_QUEUES && !sq->cq == !queue &&
+	       state->cq[sq->cq].state == NVME_QUEUE_LIVE;
+}
+
+static bool queues_ok(const struct nvme_state *state)
+{
+	for (unsigned queue = 0; queue < NVME_QUEUES; queue++)
+		if (!cq_ok(state, queue) || !sq_ok(state, queue))
+			return false;
+	return !(state->csts & NVME_CSTS_RDY) || state->resetting ||
+	       state->sq[0].state == NVME_QUEUE_LIVE;
+}
+
+/* Of the steps of state.h: what a slot may look like at any of them. */
+static bool slot_ok(const struct nvme_state *state, const struct nvme_slot *slot)
+{
+	const struct nvme_sq *sq;
+	uint64_t posted;
+
+	if (slot->state == NVME_SLOT_FREE)
+		return true;
+	if (slot->state > NVME_SLOT_POSTING || slot->queue >= NVME_QUEUES || !slot->id ||
+	    slot->id >= state->next_id || slot->status > 0x7fff)
+		return false;
+	sq = &state->sq[slot->queue];
+	if (sq->state == NVME_QUEUE_ABSENT)
+		return false;
+	if (slot->state == NVME_SLOT_FETCHED)
+		return slot->fetched <= sq->fetched;
+	posted = state->cq[sq->cq].posted;
+	return slot->fetched < sq->fetched &&
+	       (slot->state == NVME_SLOT_DONE ||
+		(slot->posted <= posted && slot->sq_head < sq->size));
+}
+
+/* One process fetches one command, and writes one answer, at a time. */
+static bool slots_ok(const struct nvme_state *state)
+{
+	unsigned fetching = 0, posting = 0;
+
+	for (unsigned i = 0; i < NVME_COMMANDS; i++) {
+		const struct nvme_slot *slot = &state->slots[i];
+		const struct nvme_sq *sq;
+
+		if (!slot_ok(state, slot))
+			return false;
+		if (slot->state == NVME_SLOT_FREE)
+			continue;
+		sq = &state->sq[slot->queue];
+		fetching += slot->fetched == sq->fetched;
+		posting += slot->state == NVME_SLOT_POSTING &&
+			   slot->posted == state->cq[sq->cq].posted;
+	}
+	return fetching <= 1 && posting <= 1;
+}
+
+int nvme_check_state(const struct nvme *nvme, struct error *error)
+{
+	const struct nvme_state *state = nvme->state;
+	const char *bad = NULL;
+
+	if (state->magic != NVME_STATE_MAGIC || state->version != NVME_STATE_VERSION)
+		bad = "is not of this version";
+	else if (state->lba_size != nvme->setup->lba_size)
+		bad = "belongs to a namespace with another block size";
+	else if (!registers_ok(state) || !events_ok(state))
+		bad = "has damaged registers";
+	else if (!features_ok(&state->features))
+		bad = "has damaged features";
+	else if (!queues_ok(state))
+		bad = "has damaged queues";
+	else if (!slots_ok(state))
+		bad = "has damaged commands";
+	if (!bad)
+		return 0;
+	return error_set(error, EPROTO, "nvme: the state area %s; start the card with a new one",
+			 bad);
+}
+
+static int by_id(const void *a, const void *b, void *context)
+{
+	const struct nvme_state *state = context;
+	uint64_t first = state->slots[*(const uint16_t *)a].id;
+	uint64_t second = state->slots[*(const uint16_t *)b].id;
+
+	return (first > second) - (first < second);
+}
+
+/* Steps 3 and 8, where they are missing. */
+static void finish_steps(struct nvme_state *state, struct nvme_slot *slot)
+{
+	struct nvme_sq *sq = &state->sq[slot->queue];
+
+	if (slot->state == NVME_SLOT_FETCHED && slot->fetched == sq->fetched)
+		nvme_publish64(&sq->fetched, sq->fetched + 1);
+	if (slot->state == NVME_SLOT_POSTING && slot->posted < state->cq[sq->cq].posted)
+		nvme_publish(&slot->state, NVME_SLOT_FREE);
+}
+
+static void take_over(struct nvme *nvme, uint32_t index)
+{
+	struct nvme_slot *slot = &nvme->state->slots[index];
+
+	nvme->works[index].reserved = true;
+	nvme->sq_busy[slot->queue]++;
+	nvme->cq_reserved[nvme->state->sq[slot->queue].cq]++;
+	if (slot->state == NVME_SLOT_FETCHED)
+		nvme_hold(nvme, &nvme->works[index]);
+	else
+		nvme->unposted++;
+}
+
+static void lost_interrupts(struct nvme *nvme)
+{
+	nvme->interrupts = 0;
+	for (unsigned queue = 0; queue < NVME_QUEUES; queue++) {
+		const struct nvme_cq *cq = &nvme->state->cq[queue];
+
+		if (cq->state == NVME_QUEUE_LIVE && cq->interrupts && nvme_cq_used(cq))
+			nvme->interrupts |= 1u << cq->vector;
+	}
+}
+
+void nvme_rebuild(struct nvme *nvme)
+{
+	uint16_t taken[NVME_COMMANDS];
+	unsigned count = 0;
+
+	nvme->unposted = nvme->event_requests = nvme->deletions = nvme->free_count = 0;
+	nvme->held = NULL;
+	nvme->held_end = &nvme->held;
+	memset(nvme->sq_busy, 0, sizeof(nvme->sq_busy));
+	memset(nvme->cq_reserved, 0, sizeof(nvme->cq_reserved));
+	/* From the last: the first slots are the first to be used. */
+	for (unsigned i = NVME_COMMANDS; i-- > 0;) {
+		struct nvme_slot *slot = &nvme->state->slots[i];
+
+		nvme->works[i].reserved = false;
+		if (slot->state != NVME_SLOT_FREE)
+			finish_steps(nvme->state, slot);
+		if (slot->state == NVME_SLOT_FREE)
+			nvme->free_slots[nvme->free_count++] = (uint16_t)i;
+		else
+			taken[count++] = (uint16_t)i;
+	}
+	qsort_r(taken, count, sizeof(taken[0]), by_id, nvme->state);
+	for (unsigned i = 0; i < count; i++)
+		take_over(nvme, taken[i]);
+	lost_interrupts(nvme);
+}
