@@ -44,7 +44,7 @@ static int volume_start(struct card *card, bool fresh, struct error *error)
 {
 	struct volume *volume = card_device(card);
 	struct store *store = volume->store;
-	struct nvme_setup setup = {.model = "karuta volume", .firmware = KARUTA_VERSION};
+	struct nvme_setup setup = {0};
 
 	(void)fresh; /* the model sees it itself */
 	setup.size = store->size;

@@ -148,18 +148,25 @@ static uint64_t hash(uint64_t seed, const char *text, size_t length)
 	return value ^ (value >> 32);
 }
 
+/* Identify's texts are padded with spaces (NVMe Base 2.0, 1.5). */
+static void pad(char *field, size_t size, const char *text)
+{
+	size_t length = strnlen(text, size);
+
+	memset(field, ' ', size);
+	memcpy(field, text, length);
+}
+
 /* The namespace's identifier comes from the serial number: one volume, one number, on any host. */
 void volume_options_name(const struct volume_options *options, struct nvme_setup *setup)
 {
-	char serial[sizeof(setup->serial) + 1];
+	char made[17];
 	uint64_t halves[2];
 
-	if (options->serial)
-		snprintf(serial, sizeof(serial), "%s", options->serial);
-	else
-		snprintf(serial, sizeof(serial), "%016llx", (unsigned long long)options->identity);
-	memset(setup->serial, ' ', sizeof(setup->serial));
-	memcpy(setup->serial, serial, strlen(serial));
+	snprintf(made, sizeof(made), "%016llx", (unsigned long long)options->identity);
+	pad(setup->serial, sizeof(setup->serial), options->serial ? options->serial : made);
+	pad(setup->model, sizeof(setup->model), "karuta volume");
+	pad(setup->firmware, sizeof(setup->firmware), KARUTA_VERSION);
 	halves[0] = hash(1, setup->serial, sizeof(setup->serial));
 	halves[1] = hash(2, setup->serial, sizeof(setup->serial));
 	memcpy(setup->nguid, halves, sizeof(setup->nguid));

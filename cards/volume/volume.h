@@ -37,7 +37,7 @@ extern const struct card_option volume_option_table[VOLUME_OPTIONS];
 int volume_options_take(struct volume_options *options, const char *name, const char *argument,
 			struct error *error);
 uint32_t volume_options_sector(const struct volume_options *options);
-/* Fills in the serial number and the identifier made from it. */
+/* Fills in what the disk is called, and the identifier made from its serial number. */
 void volume_options_name(const struct volume_options *options, struct nvme_setup *setup);
 
 /* Reads and closes the key, opens and locks the file. */
