@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,11 +45,14 @@ static int send_request(const struct ask *ask, const json_t *request, struct err
 	iov = (struct iovec){.iov_base = text, .iov_len = strlen(text)};
 	/* The descriptor rides on the first byte; the rest follows as it fits. */
 	sent = os_send(ask->connection, &iov, 1, &ask->key, ask->key >= 0, 0);
-	if (sent < 0)
-		return error_set(error, (int)-sent, "send request: %s", strerror((int)-sent));
-	ret = os_write_all(ask->connection, text + sent, iov.iov_len - (size_t)sent);
+	ret = sent < 0 ? (int)sent : 0;
+	if (ret == 0)
+		ret = os_write_all(ask->connection, text + sent, iov.iov_len - (size_t)sent);
 	if (ret == 0)
 		ret = os_write_all(ask->connection, "\n", 1);
+	/* Who closes without reading may have answered all the same: that it is too busy. */
+	if (ret == -EPIPE)
+		ret = 0;
 	return ret < 0 ? error_set(error, -ret, "send request: %s", strerror(-ret)) : 0;
 }
 
@@ -124,6 +128,7 @@ int ask_controller(struct ask *ask, json_t *request, json_t **answer, struct err
 {
 	int ret;
 
+	signal(SIGPIPE, SIG_IGN);
 	ask->connection = connect_to(ask, error);
 	ret = ask->connection < 0 ? ask->connection : send_request(ask, request, error);
 	json_decref(request);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "fake_programs.h"
+#include "os/fd.h"
+#include "wire/command.h"
+#include "wire/console.h"
+#include "wire/status.h"
+
+/* Number behind an option, or -1; "fd:7" counts as 7. */
+static int option(int argc, char **argv, const char *name)
+{
+	for (int i = 1; i + 1 < argc; i++) {
+		if (!strcmp(argv[i], name))
+			return atoi(argv[i + 1] + (strncmp(argv[i + 1], "fd:", 3) ? 0 : 3));
+	}
+	return -1;
+}
+
+static void *map(int fd, size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		_exit(99);
+	return at;
+}
+
+static void first_word(int fd, char *word, size_t size)
+{
+	ssize_t got = fd < 0 ? 0 : pread(fd, word, size - 1, 0);
+
+	word[got < 0 ? 0 : got] = '\0';
+	word[strcspn(word, " \n")] = '\0';
+}
+
+/* "0=chr 1=chr 2=memfd:karuta-words 3=socket" */
+static void list_descriptors(char *text, size_t size)
+{
+	char path[64], target[256];
+	size_t used = 0;
+
+	for (int fd = 0; fd < 64 && used < size; fd++) {
+		ssize_t length;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		length = readlink(path, target, sizeof(target) - 1);
+		if (length < 0)
+			continue;
+		target[length] = '\0';
+		target[strcspn(target, " [")] = '\0';
+		used += (size_t)snprintf(text + used, size - used, "%d=%s ", fd,
+					 strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
+	}
+}
+
+struct hypervisor {
+	char kind[16];
+	struct status_page *page;
+	struct console_ring *ring;
+	int commands, descriptors;
+	int links[COMMAND_MAX_SLOT + 1];
+	char buffer[COMMAND_MAX_SIZE];
+	size_t length;
+};
+
+static bool is(const struct hypervisor *hypervisor, const char *kind)
+{
+	return !strcmp(hypervisor->kind, kind);
+}
+
+static void say(struct hypervisor *hypervisor, const char *text)
+{
+	console_write(hypervisor->ring, text, strlen(text));
+}
+
+static void let_go(struct hypervisor *hypervisor, unsigned slot)
+{
+	os_close(&hypervisor->links[slot]);
+	hypervisor->page->slots[slot] = STATUS_SLOT_EMPTY;
+}
+
+static int attach(struct hypervisor *hypervisor, unsigned slot)
+{
+	char byte;
+	size_t count;
+	int fd = -1;
+
+	if (os_receive(hypervisor->descriptors, &byte, 1, &fd, 1, &count, 0) != 1 || count != 1)
+		return -EPROTO;
+	hypervisor->links[slot] = fd;
+	hypervisor->page->slots[slot] = STATUS_SLOT_PRESENT;
+	return 0;
+}
+
+static int detach(struct hypervisor *hypervisor, const struct command *command)
+{
+	if (command->flags & COMMAND_DETACH_FORCE)
+		let_go(hypervisor, command->slot);
+	else
+		hypervisor->page->slots[command->slot] = STATUS_SLOT_EJECTING;
+	return 0;
+}
+
+static void configure(struct hypervisor *hypervisor, const struct command *command)
+{
+	char text[COMMAND_LINE_MAX + 128];
+
+	snprintf(text, sizeof(text), "memory=%llu cpus=%u line=%s\n",
+		 (unsigned long long)command->memory, command->cpus, command->line);
+	say(hypervisor, text);
+	status_set(hypervisor->page, STATUS_READY, STATUS_REASON_NONE, "");
+}
+
+static void end(struct hypervisor *hypervisor, enum status_reason reason, int code)
+{
+	say(hypervisor, "bye\n");
+	status_set(hypervisor->page, STATUS_ENDED, reason, "");
+	_exit(code);
+}
+
+static int carry_out(struct hypervisor *hypervisor, const struct command *command)
+{
+	switch (command->verb) {
+	case COMMAND_CONFIGURE:
+		configure(hypervisor, command);
+		return 0;
+	case COMMAND_ATTACH:
+		return attach(hypervisor, command->slot);
+	case COMMAND_DETACH:
+		return detach(hypervisor, command);
+	case COMMAND_START:
+	case COMMAND_RESUME:
+		say(hypervisor, "hello\n");
+		status_set(hypervisor->page, STATUS_RUNNING, STATUS_REASON_NONE, "");
+		return 0;
+	case COMMAND_PAUSE:
+		status_set(hypervisor->page, STATUS_PAUSED, STATUS_REASON_NONE, "");
+		return 0;
+	case COMMAND_SHUTDOWN:
+		if (!is(hypervisor, "STUBBORN"))
+			end(hypervisor, STATUS_POWERED_OFF, 0);
+		return 0;
+	case COMMAND_RESET:
+		return -ENOSYS;
+	case COMMAND_KILL:
+		end(hypervisor, STATUS_KILLED, 1);
+	}
+	return -EINVAL;
+}
+
+static void read_commands(struct hypervisor *hypervisor)
+{
+	struct command command;
+	ssize_t got = read(hypervisor->commands, hypervisor->buffer + hypervisor->length,
+			   sizeof(hypervisor->buffer) - hypervisor->length);
+	int used;
+
+	if (got <= 0)
+		_exit(98);
+	hypervisor->length += (size_t)got;
+	while ((used = command_decode(&command, hypervisor->buffer, hypervisor->length)) > 0) {
+		int result;
+
+		hypervisor->length -= (size_t)used;
+		memmove(hypervisor->buffer, hypervisor->buffer + used, hypervisor->length);
+		result = carry_out(hypervisor, &command);
+		status_command_done(hypervisor->page, command.id, result,
+				    result ? "the fake does not do that" : "");
+	}
+	if (used < 0)
+		_exit(97);
+}
+
+/* As a guest that lets go, and a hypervisor that notices a dead card. */
+static void turn_slots(struct hypervisor *hypervisor)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		char byte;
+
+		if (hypervisor->links[i] < 0)
+			continue;
+		if (hypervisor->page->slots[i] == STATUS_SLOT_EJECTING &&
+		    !is(hypervisor, "STUBBORN")) {
+			let_go(hypervisor, i);
+		} else if (recv(hypervisor->links[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+			os_close(&hypervisor->links[i]);
+			hypervisor->page->slots[i] = STATUS_SLOT_FAILED;
+		}
+	}
+}
+
+static void misbehave(struct hypervisor *hypervisor)
+{
+	if (is(hypervisor, "BAD")) {
+		status_set(hypervisor->page, STATUS_FAILED, STATUS_REASON_NONE,
+			   "kernel: not a kernel");
+		_exit(1);
+	}
+	if (is(hypervisor, "WORDS")) {
+		dprintf(STDERR_FILENO, "some words\nlast\x1bwords\n");
+		_exit(3);
+	}
+	if (is(hypervisor, "ZOMBIE"))
+		status_set(hypervisor->page, STATUS_ENDED, STATUS_CRASHED, "braaains");
+	if (is(hypervisor, "LIAR"))
+		memset(hypervisor->page, 0xa4, STATUS_PAGE_SIZE);
+	if (is(hypervisor, "DEAF") || is(hypervisor, "ZOMBIE") || is(hypervisor, "LIAR"))
+		pause();
+}
+
+void fake_hypervisor(int argc, char **argv)
+{
+	static struct hypervisor hypervisor;
+	char text[1024];
+
+	hypervisor.commands = option(argc, argv, "--command-fd");
+	hypervisor.descriptors = option(argc, argv, "--descriptor-fd");
+	hypervisor.page = map(option(argc, argv, "--status-fd"), STATUS_PAGE_SIZE);
+	hypervisor.ring = map(option(argc, argv, "--console-fd"), CONSOLE_SIZE);
+	first_word(option(argc, argv, "--kernel-fd"), hypervisor.kind, sizeof(hypervisor.kind));
+	memset(hypervisor.links, -1, sizeof(hypervisor.links));
+	status_init(hypervisor.page, STATUS_HYPERVISOR);
+	console_init(hypervisor.ring);
+	misbehave(&hypervisor);
+	list_descriptors(text, sizeof(text));
+	say(&hypervisor, "fds: ");
+	say(&hypervisor, text);
+	say(&hypervisor, "\n");
+	for (;;) {
+		struct pollfd wait = {.fd = hypervisor.commands, .events = POLLIN};
+
+		if (poll(&wait, 1, 2) == 1)
+			read_commands(&hypervisor);
+		turn_slots(&hypervisor);
+		if (is(&hypervisor, "LOUD"))
+			say(&hypervisor, "0123456789012345678901234567890123456789\n");
+	}
+}
+
+void fake_card(int argc, char **argv)
+{
+	struct status_page *page = map(option(argc, argv, "--status-fd"), STATUS_PAGE_SIZE);
+	int bus = option(argc, argv, "--bus-fd"), key = option(argc, argv, "--key-fd");
+	char kind[16], text[STATUS_TEXT_SIZE] = "", byte;
+	size_t used;
+
+	first_word(option(argc, argv, "--store"), kind, sizeof(kind));
+	status_init(page, STATUS_CARD);
+	if (!strcmp(kind, "FAIL")) {
+		status_set(page, STATUS_FAILED, STATUS_REASON_NONE, "the store is broken");
+		_exit(1);
+	}
+	if (!strcmp(kind, "SLEEPY"))
+		pause();
+	list_descriptors(text, sizeof(text) - 64);
+	used = strlen(text);
+	used += (size_t)snprintf(text + used, 8, "key=");
+	if (key >= 0 && os_read_full(key, text + used, 40) <= 0)
+		_exit(96);
+	status_set(page, STATUS_READY, STATUS_REASON_NONE, text);
+	if (recv(bus, &byte, 1, 0) < 0)
+		_exit(95);
+	if (!strcmp(kind, "CLINGY"))
+		pause();
+	_exit(0);
+}

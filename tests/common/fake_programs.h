@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stand-ins for hypervisor and cards, for tests of the controller on machines whose KVM is of no
+ * use. They keep to the contracts of wire/, or break them as the kernel's or the store's first word
+ * says.
+ */
+#ifndef KARUTA_TESTS_FAKE_PROGRAMS_H
+#define KARUTA_TESTS_FAKE_PROGRAMS_H
+
+/*
+ * First word of the kernel file:
+ *   GOOD  boots, lets go of cards at once, powers off when asked to
+ *   STUBBORN  lets go of nothing, does not listen to the power button
+ *   BAD   says that the kernel is none
+ *   WORDS ends with exit code 3 and last words
+ *   LIAR  writes nonsense over its status page
+ *   DEAF  takes no command
+ *   ZOMBIE  says that it has ended and stays
+ *   LOUD  fills the console without end
+ */
+_Noreturn void fake_hypervisor(int argc, char **argv);
+
+/*
+ * First word of the store:
+ *   GOOD  is ready, ends with its link
+ *   FAIL  says that the store is broken
+ *   SLEEPY never gets ready
+ *   MORTAL is ready, dies when its link is written to
+ *   CLINGY does not end with its link
+ * A card without a store is good. Its status text: the descriptors that it has, and the key.
+ */
+_Noreturn void fake_card(int argc, char **argv);
+
+#endif

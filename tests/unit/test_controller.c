@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The controller as a whole, with stand-ins for the programs that it launches: this very program,
+ * copied beside the controller under their names. What a hostile or broken one can do to it, what
+ * callers of its socket can, and what is left behind.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "fake_programs.h"
+#include "os/clock.h"
+#include "os/fd.h"
+
+#define SECONDS 30 /* more than enough for anything that is waited for here */
+
+static char folder[64] = "/tmp/karuta-test-XXXXXX";
+
+/* Runs a shell command in the folder; its output, both kinds, goes to `output`. */
+__attribute__((format(printf, 1, 2))) static int sh(const char *format, ...);
+static char output[32768];
+
+static int sh(const char *format, ...)
+{
+	CLEANUP_FREE char *command = NULL;
+	CLEANUP_FREE char *wrapped = NULL;
+	va_list args;
+	FILE *pipe;
+	size_t got;
+	int status;
+
+	va_start(args, format);
+	assert_true(vasprintf(&command, format, args) > 0);
+	va_end(args);
+	assert_true(asprintf(&wrapped, "cd %s && {\n%s\n} 2>&1", folder, command) > 0);
+	pipe = popen(wrapped, "r");
+	assert_non_null(pipe);
+	got = fread(output, 1, sizeof(output) - 1, pipe);
+	output[got] = '\0';
+	status = pclose(pipe);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A client verb on the instance under test. */
+#define VERB(verb, ...) sh("./karuta-controller " verb " --socket s", ##__VA_ARGS__)
+
+static bool says(const char *text)
+{
+	return strstr(output, text) != NULL;
+}
+
+/* Starts `run` in the background on a kernel of that kind. */
+static pid_t run(const char *kernel, const char *cards)
+{
+	pid_t pid;
+
+	assert_int_equal(sh("echo %s >kernel; cat >i.json <<'END'\n"
+			    "{\"name\": \"test\", \"memory\": \"64M\", \"kernel\": \"kernel\", "
+			    "\"command_line\": \"a b\", \"cards\": [%s]}\nEND\n",
+			    kernel, cards),
+			 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (chdir(folder) < 0 || !freopen("console", "w", stdout) ||
+		    !freopen("notes", "w", stderr))
+			_exit(90);
+		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 50) < 0)
+			_exit(91);
+		execl("./karuta-controller", "karuta-controller", "run", "i.json", "--socket", "s",
+		      NULL);
+		_exit(92);
+	}
+	return pid;
+}
+
+static int wait_end(pid_t pid)
+{
+	int status;
+
+	for (unsigned i = 0; i < SECONDS * 100; i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+		usleep(10000);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	fail_msg("the controller did not end");
+	return -1;
+}
+
+static void wait_running(void)
+{
+	for (unsigned i = 0; i < SECONDS * 50; i++) {
+		if (sh("./karuta-controller status test --socket s") == 0 && says(": running"))
+			return;
+		usleep(20000);
+	}
+	sh("cat notes");
+	fail_msg("not running: %s", output);
+}
+
+static pid_t run_until_running(const char *kernel, const char *cards)
+{
+	pid_t pid = run(kernel, cards);
+
+	wait_running();
+	return pid;
+}
+
+static void kill_instance(pid_t pid)
+{
+	VERB("kill test");
+	assert_int_equal(wait_end(pid), 1);
+}
+
+static unsigned count_fds(pid_t pid)
+{
+	char path[64];
+	unsigned count = 0;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	directory = opendir(path);
+	assert_non_null(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
+}
+
+static void boots_and_powers_off(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"null\", \"slot\": 7}");
+
+	(void)state;
+	assert_int_equal(VERB("stop test"), 0);
+	assert_true(says("powered off by the guest"));
+	assert_int_equal(wait_end(pid), 0);
+	assert_int_equal(sh("cat console"), 0);
+	assert_true(says("memory=67108864 cpus=1 line=a b\nhello\nbye\n"));
+	assert_int_not_equal(sh("ls s"), 0);
+}
+
+/* Each program has what the controller's manual lists, and nothing else. */
+static void gives_exactly_these_descriptors(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"volume\", \"name\": \"v\", \"store\": "
+					      "\"good.vol\", \"key_fd\": 50}");
+
+	(void)state;
+	sh("cat console");
+	assert_true(says("fds: 0=null 1=null 2=memfd:karuta-words 3=pipe: 4=socket: "
+			 "5=memfd:karuta-console 6=kvm 7=kernel 8=memfd:karuta-status \n"));
+	VERB("status test");
+	assert_true(says("0=null 1=null 2=memfd:karuta-words 3=socket: 4=memfd:karuta-card-state "
+			 "5=good.vol 6=key 7=memfd:karuta-status key=open sesame"));
+	kill_instance(pid);
+}
+
+static void tells_why_it_does_not_start(void **state)
+{
+	static const struct {
+		const char *kernel, *cards, *note;
+	} cases[] = {
+		{"BAD", "", "hypervisor: kernel: not a kernel"},
+		{"WORDS", "", "hypervisor: last?words"},
+		{"LIAR", "", "hypervisor: its status page is not one"},
+		{"ZOMBIE", "", "guest crashed: braaains"},
+		{"DEAF", "", "the hypervisor did not carry out \"configure\" within 10 s"},
+		{"GOOD",
+		 "{\"kind\": \"null\"}, {\"kind\": \"volume\", \"name\": \"v\", \"store\": "
+		 "\"fail.vol\", \"key_fd\": 50}",
+		 "card v (slot 2): the store is broken"},
+		{"GOOD",
+		 "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"sleepy.vol\", "
+		 "\"key_fd\": 50}",
+		 "card v (slot 1): its program did not get ready in time"},
+		{"GOOD",
+		 "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"missing.vol\", "
+		 "\"key_fd\": 50}",
+		 "card v (slot 1): store: open ./missing.vol: No such file or directory"},
+		{"GOOD",
+		 "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"fifo\", "
+		 "\"key_fd\": 50}",
+		 "card v (slot 1): store: ./fifo is neither a file nor a block device"},
+		{"GOOD",
+		 "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"good.vol\", "
+		 "\"size\": \"1G\", \"key_fd\": 50}",
+		 "holds 1048576 bytes, less than the size asked for (1073741824)"},
+		{"GOOD",
+		 "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"good.vol\", "
+		 "\"key_fd\": 51}",
+		 "i.json: cards[0].key_fd: descriptor 51 is not open"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(wait_end(run(cases[i].kernel, cases[i].cards)), 1);
+		sh("cat notes");
+		if (!says(cases[i].note))
+			fail_msg("expected \"%s\", got: %s", cases[i].note, output);
+	}
+	assert_int_not_equal(sh("ls s"), 0);
+}
+
+static void attach_and_detach_leave_nothing(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "");
+	unsigned before = count_fds(pid);
+
+	(void)state;
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(sh("./karuta-controller attach test kind=volume name=d%u "
+				    "store=good.vol key_fd=9 --socket s 9<key",
+				    i),
+				 0);
+		assert_int_equal(sh("./karuta-controller detach test d%u --socket s", i), 0);
+	}
+	assert_int_equal(count_fds(pid), before);
+	assert_int_not_equal(sh("pgrep -P %d -f karuta-card", pid), 0);
+	kill_instance(pid);
+}
+
+static void hands_the_key_over(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "");
+
+	(void)state;
+	assert_int_equal(sh("echo '{\"kind\": \"volume\", \"store\": \"good.vol\", \"key_fd\": 9, "
+			    "\"slot\": 5}' >sub/card.json; cp good.vol sub; "
+			    "./karuta-controller attach test sub/card.json --socket s 9<key"),
+			 0);
+	VERB("status test");
+	assert_true(says("   5  volume5"));
+	assert_true(says("key=open sesame"));
+	kill_instance(pid);
+}
+
+static void failed_attach_changes_nothing(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"null\", \"slot\": 1}");
+	unsigned before = count_fds(pid);
+
+	(void)state;
+	assert_int_equal(sh("./karuta-controller attach test kind=volume name=x store=fail.vol "
+			    "key_fd=9 --socket s 9<key"),
+			 1);
+	assert_true(says("card x (slot 2): the store is broken"));
+	assert_int_equal(sh("./karuta-controller attach test kind=null slot=1 --socket s"), 1);
+	assert_true(says("slot 1 is taken by card null1"));
+	assert_int_equal(sh("./karuta-controller attach test kind=null name=null1 --socket s"), 1);
+	assert_true(says("there is a card null1 already"));
+	assert_int_equal(sh("./karuta-controller attach test kind=volume name=y slot=1 "
+			    "store=good.vol key_fd=9 --socket s 9<key"),
+			 1);
+	assert_int_equal(sh("./karuta-controller attach test kind=null colour=1 --socket s"), 2);
+	assert_int_equal(sh("./karuta-controller detach test nobody --socket s"), 1);
+	assert_true(says("there is no card or taken slot nobody"));
+	for (unsigned i = 0; i < 100 && count_fds(pid) != before; i++)
+		usleep(20000);
+	assert_int_equal(count_fds(pid), before);
+	kill_instance(pid);
+}
+
+static void stubborn_guest_needs_force(void **state)
+{
+	pid_t pid = run_until_running("STUBBORN", "{\"kind\": \"null\", \"name\": \"n\"}");
+
+	(void)state;
+	assert_int_equal(sh("./karuta-controller detach test n --timeout 1 --socket s"), 1);
+	assert_true(says("the guest did not let go of it in time; it still may, or use --force"));
+	assert_int_equal(sh("./karuta-controller detach test n --socket s"), 1);
+	assert_true(says("the guest was asked already"));
+	assert_int_equal(sh("./karuta-controller detach test n --force --socket s"), 0);
+	assert_int_equal(sh("./karuta-controller stop test --timeout 1 --socket s"), 1);
+	assert_true(says("no answer within 1 s"));
+	kill_instance(pid);
+}
+
+static void dead_card_is_reported_and_replaced(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"null\", \"name\": \"n\"}");
+
+	(void)state;
+	assert_int_equal(sh("pkill -KILL -P %d -f karuta-card", pid), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		VERB("status test");
+		if (says("failed"))
+			break;
+		usleep(20000);
+	}
+	assert_true(says("killed by signal 9"));
+	assert_int_equal(sh("./karuta-controller detach test n --socket s"), 0);
+	assert_int_equal(sh("./karuta-controller attach test kind=null name=n --socket s"), 0);
+	assert_int_equal(VERB("stop test"), 0);
+	assert_int_equal(wait_end(pid), 0);
+}
+
+static void clingy_card_is_ended(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"volume\", \"name\": \"v\", \"store\": "
+					      "\"clingy.vol\", \"key_fd\": 50}");
+
+	(void)state;
+	assert_int_equal(sh("./karuta-controller detach test v --socket s"), 0);
+	assert_int_equal(VERB("stop test"), 0);
+	assert_int_equal(wait_end(pid), 0);
+}
+
+static void simple_verbs(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "");
+
+	(void)state;
+	assert_int_equal(VERB("pause test"), 0);
+	VERB("status test");
+	assert_true(says(": paused"));
+	assert_int_equal(VERB("resume test"), 0);
+	wait_running();
+	assert_int_equal(VERB("reset test"), 1);
+	assert_true(says("instance test: the fake does not do that"));
+	assert_int_equal(VERB("status test --json"), 0);
+	assert_true(says("\"counters\""));
+	kill_instance(pid);
+	assert_int_equal(VERB("status test"), 1);
+	assert_true(says("no instance test runs here"));
+}
+
+static void signals_stop_and_kill(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "");
+
+	(void)state;
+	kill(pid, SIGTERM);
+	assert_int_equal(wait_end(pid), 0);
+	pid = run_until_running("STUBBORN", "");
+	kill(pid, SIGTERM);
+	sh("until grep -q 'once more' notes; do sleep 0.05; done");
+	kill(pid, SIGINT);
+	assert_int_equal(wait_end(pid), 128 + SIGINT);
+}
+
+static void children_die_with_it_and_the_name_is_free(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"null\"}");
+
+	(void)state;
+	assert_int_equal(sh("./karuta-controller run i.json --socket s"), 1);
+	assert_true(says("an instance of this name runs already"));
+	sh("pgrep -P %d >children", pid);
+	kill(pid, SIGKILL);
+	assert_int_equal(wait_end(pid), -SIGKILL);
+	assert_int_equal(
+		sh("for i in $(seq 100); do kill -0 $(cat children) 2>/dev/null || exit 0; "
+		   "sleep 0.05; done; exit 1"),
+		0);
+	assert_int_equal(sh("ls s"), 0);
+	pid = run_until_running("GOOD", "");
+	kill_instance(pid);
+}
+
+static int connect_here(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", folder);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* One raw request; the answer is in `output`. */
+static void raw(const char *text, size_t length)
+{
+	CLEANUP_CLOSE int fd = connect_here();
+	ssize_t got;
+
+	assert_int_equal(send(fd, text, length, MSG_NOSIGNAL), length);
+	got = os_read_full(fd, output, sizeof(output) - 1);
+	output[got < 0 ? 0 : got] = '\0';
+}
+
+static void answers_hostile_callers(void **state)
+{
+	static const struct {
+		const char *request, *answer;
+	} cases[] = {
+		{"\n", "not JSON"},
+		{"[]\n", "must be one JSON object"},
+		{"{}\n", "request: verb: missing"},
+		{"{\"verb\": 5}\n", "request: verb: must be a text in quotes"},
+		{"{\"verb\": \"exec\"}\n", "request: verb: there is no such verb"},
+		{"{\"verb\": \"status\", \"x\": 1}\n", "request: x: unknown member"},
+		{"{\"verb\": \"attach\"}\n", "request: card: must be an object"},
+		{"{\"verb\": \"attach\", \"card\": {\"kind\": \"volume\", \"store\": \"rel\", "
+		 "\"key_fd\": 3}}\n",
+		 "request: card.store: must be an absolute path"},
+		{"{\"verb\": \"attach\", \"card\": {\"kind\": \"volume\", \"store\": "
+		 "\"/dev/null\", "
+		 "\"key_fd\": 3}}\n",
+		 "request: card.key_fd: no descriptor came with the request"},
+		{"{\"verb\": \"detach\", \"card\": \"n\", \"force\": 1}\n",
+		 "request: force: must be true or false"},
+		{"{\"verb\": \"detach\", \"card\": \"n\", \"timeout\": 0}\n",
+		 "request: timeout: must be 1 to 3600"},
+	};
+	static char long_line[70000];
+	pid_t pid = run_until_running("GOOD", "");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		raw(cases[i].request, strlen(cases[i].request));
+		if (!says(cases[i].answer) || !says("\"code\":22"))
+			fail_msg("%s got: %s", cases[i].request, output);
+	}
+	memset(long_line, ' ', sizeof(long_line));
+	raw(long_line, 65536);
+	assert_true(says("a request is one line of at most 64 KiB"));
+	kill_instance(pid);
+}
+
+static void half_requests_hold_nobody_up(void **state)
+{
+	int fds[20];
+	pid_t pid = run_until_running("GOOD", "");
+	unsigned before = count_fds(pid);
+	char byte;
+
+	(void)state;
+	for (unsigned i = 0; i < 15; i++) {
+		fds[i] = connect_here();
+		assert_int_equal(send(fds[i], "{\"verb\"", 7, 0), 7);
+	}
+	assert_int_equal(VERB("status test"), 0);
+	fds[15] = connect_here();
+	for (unsigned i = 0; i < 100 && count_fds(pid) < before + 16; i++)
+		usleep(20000);
+	assert_int_equal(VERB("status test"), 1);
+	assert_true(says("too many callers at once"));
+	/* Their time is over after five seconds. */
+	for (unsigned i = 0; i < 16; i++) {
+		assert_int_equal(recv(fds[i], &byte, 1, 0), 0);
+		close(fds[i]);
+	}
+	assert_int_equal(VERB("status test"), 0);
+	for (unsigned i = 0; i < 100 && count_fds(pid) != before; i++)
+		usleep(20000);
+	assert_int_equal(count_fds(pid), before);
+	kill_instance(pid);
+}
+
+/* A follower that does not read, beside one that does. */
+static void console_is_followed(void **state)
+{
+	static const char request[] = "{\"verb\": \"console\"}\n";
+	pid_t pid = run_until_running("LOUD", "");
+	int idle = connect_here();
+
+	(void)state;
+	assert_int_equal(send(idle, request, strlen(request), 0), strlen(request));
+	assert_int_equal(
+		sh("timeout 20 ./karuta-controller console test --socket s | head -c 20000 "
+		   "| tail -c 42 | grep -c 0123456789"),
+		0);
+	assert_int_equal(VERB("status test"), 0);
+	close(idle);
+	assert_int_equal(VERB("stop test"), 0);
+	assert_int_equal(wait_end(pid), 0);
+	assert_int_equal(sh("tail -n 1 console"), 0);
+	assert_string_equal(output, "bye\n");
+}
+
+/* This program under the names of those that the controller launches. */
+static int make_folder(void **state)
+{
+	char self[512], controller[600];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	(void)state;
+	if (length < 0 || !mkdtemp(folder))
+		return -1;
+	self[length] = '\0';
+	snprintf(controller, sizeof(controller), "%.*s/../../bin/karuta-controller",
+		 (int)(strrchr(self, '/') - self), self);
+	return sh("cp %s karuta-controller && cp %s karuta-hypervisor && cp %s karuta-card-null && "
+		  "cp %s karuta-card-volume && mkdir sub && mkfifo fifo && "
+		  "printf 'open sesame' >key && for i in good fail sleepy clingy; do "
+		  "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
+		  controller, self, self, self);
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	return sh("rm -rf %s", folder);
+}
+
+static bool is_called(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return !strncmp(slash ? slash + 1 : path, name, strlen(name));
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(boots_and_powers_off),
+		cmocka_unit_test(gives_exactly_these_descriptors),
+		cmocka_unit_test(tells_why_it_does_not_start),
+		cmocka_unit_test(attach_and_detach_leave_nothing),
+		cmocka_unit_test(hands_the_key_over),
+		cmocka_unit_test(failed_attach_changes_nothing),
+		cmocka_unit_test(stubborn_guest_needs_force),
+		cmocka_unit_test(dead_card_is_reported_and_replaced),
+		cmocka_unit_test(clingy_card_is_ended),
+		cmocka_unit_test(simple_verbs),
+		cmocka_unit_test(signals_stop_and_kill),
+		cmocka_unit_test(children_die_with_it_and_the_name_is_free),
+		cmocka_unit_test(answers_hostile_callers),
+		cmocka_unit_test(half_requests_hold_nobody_up),
+		cmocka_unit_test(console_is_followed),
+	};
+
+	if (is_called(argv[0], "karuta-hypervisor"))
+		fake_hypervisor(argc, argv);
+	if (is_called(argv[0], "karuta-card-"))
+		fake_card(argc, argv);
+	if (access("/dev/kvm", R_OK | W_OK) < 0) {
+		puts("the controller hands /dev/kvm on, and there is none");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
