@@ -37,7 +37,7 @@ const struct jail_syscall card_syscalls[] = {
 	{SCMP_SYS(brk), "small allocations", {{0}}},
 	{SCMP_SYS(madvise), "the allocator gives memory back", {{0}}},
 	/* The process. */
-	{SCMP_SYS(futex), "locks of the C library", {{0}}},
+	{SCMP_SYS(futex), "locks and once-only work of the C library", {{0}}},
 	{SCMP_SYS(clock_gettime), "deadlines, where the vDSO has no clock", {{0}}},
 	{SCMP_SYS(restart_syscall), "a wait with a deadline goes on after a stop", {{0}}},
 	{SCMP_SYS(rt_sigreturn), "back from the SIGBUS guard", {{0}}},

@@ -5,8 +5,9 @@
  */
 #include "card_harness.h"
 
-#include <seccomp.h>
+#include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,7 +26,13 @@ enum probe_register {
 	KEPT = 0x28,	 /* in the state area */
 	ADDRESS = 0x30,	 /* write: read 8 bytes of guest memory there */
 	FETCHED = 0x38,	 /* the bytes, or all ones */
+	STRAY = 0x40,	 /* how many bytes were written to no register */
 };
+
+#define TABLE	 0x1000u
+#define PENDING	 0x1800u
+#define NOTHING	 0xa5u /* what the rest of the BAR reads as */
+#define BAR_SIZE 8192u
 
 enum deed {
 	CALL_GETUID = 1,
@@ -35,11 +42,12 @@ enum deed {
 	NEW_THREAD,
 	YIELD, /* its own line of system calls */
 	ALLOCATE,
+	RUN_ONCE,
 	TOUCH_BEYOND,
 };
 
 struct probe {
-	uint64_t worked, quiesced, mastered, option, address, fetched;
+	uint64_t worked, quiesced, mastered, option, stray, fetched;
 	const char *fail_open, *fail_start;
 	volatile uint8_t *beyond;
 };
@@ -52,7 +60,10 @@ static const struct pci_identity probe_identity = {
 	.vendor = KARUTA_PCI_VENDOR,
 	.device = 0x7777,
 	.class_code = 0xff0000,
-	.bars = {{.size = 4096}},
+	.bars = {{.size = BAR_SIZE}},
+	.msix_vectors = 3,
+	.msix_table_offset = TABLE,
+	.msix_pending_offset = PENDING,
 };
 
 static const struct card_option probe_options[] = {
@@ -118,6 +129,12 @@ static void allocate(void)
 		free((void *)small[i]);
 }
 
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void run_once(void)
+{
+}
+
 static void do_deed(struct probe *probe, uint64_t deed)
 {
 	switch (deed) {
@@ -142,6 +159,9 @@ static void do_deed(struct probe *probe, uint64_t deed)
 	case ALLOCATE:
 		allocate();
 		break;
+	case RUN_ONCE:
+		pthread_once(&once, run_once);
+		break;
 	case TOUCH_BEYOND:
 		(void)*probe->beyond;
 		break;
@@ -158,12 +178,14 @@ static void probe_read(struct card *card, unsigned bar, uint64_t offset, void *t
 		[WORKED / 8] = probe->worked,	  [QUIESCED / 8] = probe->quiesced,
 		[MASTERED / 8] = probe->mastered, [OPTION / 8] = probe->option,
 		[KEPT / 8] = state->kept,	  [FETCHED / 8] = probe->fetched,
+		[STRAY / 8] = probe->stray,
 	};
 
 	(void)bar;
-	memset(to, 0, length);
-	if (range_within(offset, length, sizeof(registers)))
-		memcpy(to, (const uint8_t *)registers + offset, length);
+	memset(to, NOTHING, length);
+	if (offset < sizeof(registers))
+		memcpy(to, (const uint8_t *)registers + offset,
+		       min_u64(length, sizeof(registers) - offset));
 }
 
 static void probe_write(struct card *card, unsigned bar, uint64_t offset, const void *from,
@@ -175,7 +197,9 @@ static void probe_write(struct card *card, unsigned bar, uint64_t offset, const 
 
 	(void)bar;
 	memcpy(&value, from, length < 8 ? length : 8);
-	if (offset == KEPT)
+	if (offset > STRAY)
+		probe->stray += length;
+	else if (offset == KEPT)
 		state->kept = value;
 	else if (offset == DEED)
 		do_deed(probe, value);
@@ -322,6 +346,7 @@ static void allowed_deeds_do_not(void **state)
 	harness_start(harness, NULL);
 	harness_write(harness, 0, DEED, 8, YIELD);
 	harness_write(harness, 0, DEED, 8, ALLOCATE);
+	harness_write(harness, 0, DEED, 8, RUN_ONCE);
 	harness_write(harness, 0, KEPT, 8, 1);
 	assert_int_equal(harness_read(harness, 0, KEPT, 8), 1);
 }
@@ -359,6 +384,33 @@ static void guest_memory_is_reached(void **state)
 	harness_write(harness, 0, ADDRESS, 8, 0x105000);
 	assert_int_equal(harness_read(harness, 0, FETCHED, 8), UINT64_MAX);
 	close(memory);
+}
+
+static void expect_filled(const uint8_t *bytes, uint32_t from, uint32_t to, uint8_t value)
+{
+	for (uint32_t i = from; i < to; i++)
+		assert_int_equal(bytes[i], value);
+}
+
+/* Three vectors of 16 bytes, and 8 bytes of pending bits. */
+static void the_hosts_part_of_a_bar_is_kept_from_the_card(void **state)
+{
+	struct harness *harness = *state;
+	uint8_t bytes[BAR_SIZE] = {0};
+
+	harness_start(harness, NULL);
+	assert_int_equal(vfu_client_read(harness->client, 0, 0, bytes, sizeof(bytes)), 0);
+	expect_filled(bytes, STRAY + 8, TABLE, NOTHING);
+	expect_filled(bytes, TABLE, TABLE + 48, 0);
+	expect_filled(bytes, TABLE + 48, PENDING, NOTHING);
+	expect_filled(bytes, PENDING, PENDING + 8, 0);
+	expect_filled(bytes, PENDING + 8, BAR_SIZE, NOTHING);
+	/* From 5 bytes before the table to 7 bytes behind it. */
+	assert_int_equal(vfu_client_write(harness->client, 0, TABLE - 5, bytes, 5 + 48 + 7), 0);
+	assert_int_equal(harness_read(harness, 0, STRAY, 8), 12);
+	assert_int_equal(vfu_client_write(harness->client, 0, TABLE + 3, bytes, 45), 0);
+	assert_int_equal(vfu_client_write(harness->client, 0, PENDING, bytes, 8), 0);
+	assert_int_equal(harness_read(harness, 0, STRAY, 8), 12);
 }
 
 static void work_runs_while_there_is_a_client(void **state)
@@ -504,6 +556,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(allowed_deeds_do_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(its_own_bus_error_ends_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(guest_memory_is_reached, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_hosts_part_of_a_bar_is_kept_from_the_card,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(work_runs_while_there_is_a_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(work_is_held_after_a_restart, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_version_is_refused, setup, teardown),
