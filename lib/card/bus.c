@@ -13,6 +13,8 @@
 #include "frame.h"
 #include "os/fd.h"
 
+#define IRQ_ERROR 3u
+
 /* ---- accesses ---- */
 
 struct piece {
@@ -243,6 +245,8 @@ static void describe(struct card *card)
 	function->regions[VFU_REGION_CONFIG].readable = true;
 	function->regions[VFU_REGION_CONFIG].writable = true;
 	function->irq_counts[VFU_IRQ_MSIX] = identity->msix_vectors;
+	/* Never raised; QEMU warns its user when it cannot be bound. */
+	function->irq_counts[IRQ_ERROR] = 1;
 	function->io_fds = card->io_fds;
 	function->io_fd_count = card->ops->doorbell_count;
 }
