@@ -91,15 +91,19 @@ static inline void store_destroy(struct store *store)
 
 /* ---- back ends ---- */
 
-/* `fd` becomes the store's. size 0: the file's own size. The file is made longer (sparse) if `size`
- * asks for more. */
+/*
+ * `fd` becomes the store's, even when this fails. size 0: the file's own size. The file is made
+ * longer (sparse) if `size` asks for more, and never shorter. Set up before a sandbox: what it
+ * needs afterwards is io_uring_enter(2).
+ */
 int store_file_create(struct store **store, int fd, uint64_t size, struct error *error);
 int store_ram_create(struct store **store, uint64_t size, struct error *error);
 
 /*
- * `under` becomes the crypt store's. The key is copied into memory that is not dumped and not
- * swapped where the limit allows, and is wiped at destroy; the caller wipes its own copy. Requests
- * that are not whole STORE_BLOCKs are read-modify-write, in order with overlapping ones.
+ * `under` becomes the crypt store's, even when this fails. What is kept of the key is in the
+ * cipher's contexts and is wiped at destroy; the caller wipes its own copy, and sees to it that the
+ * process is not dumped or swapped. Requests that are not whole STORE_BLOCKs are read-modify-write.
+ * Those that share a block and change it take turns, in the order of their arrival.
  */
 int store_crypt_create(struct store **store, struct store *under, const uint8_t key[STORE_KEY_SIZE],
 		       struct error *error);
