@@ -7,7 +7,7 @@
 #include "machine.h"
 
 /* The host bridge: it is there because software expects function 0:0.0 to exist. */
-#define BRIDGE_IDENTITY 0x00014b52u /* device, vendor */
+#define BRIDGE_IDENTITY (0x00ff0000u | KARUTA_PCI_VENDOR)
 #define BRIDGE_CLASS	0x06000000u
 
 void bus_init(struct bus *bus, struct machine *machine, uint64_t window64, uint64_t window64_end)

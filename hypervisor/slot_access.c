@@ -99,7 +99,7 @@ static void config_read(struct slot *slot, uint32_t offset, uint8_t *to, uint32_
 void slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t length)
 {
 	pthread_mutex_lock(&slot->lock);
-	if (slot->client)
+	if (slot->client && !vfu_client_is_dead(slot->client))
 		config_read(slot, offset, to, length);
 	else
 		memset(to, 0xff, length);
