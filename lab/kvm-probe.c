@@ -26,6 +26,7 @@
 
 enum {
 	MEM_SIZE = 4 << 20,
+	CPUID_ENTRIES = 256,
 	DEADLINE_S = 1, /* measured: below 0.1 s in an emulated host, over 5 s on kvm_pvm */
 	WORDS_ROUNDS = 1000000,
 	SWITCHES = 500,
@@ -235,6 +236,20 @@ static void make_memory(struct probe *p, int vm)
 	call(vm, KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
 }
 
+/* A vCPU that was told of no long mode may be refused one. */
+static void set_cpuid(struct probe *p, int kvm)
+{
+	struct kvm_cpuid2 *cpuid;
+
+	cpuid = calloc(1, sizeof(*cpuid) + CPUID_ENTRIES * sizeof(cpuid->entries[0]));
+	if (!cpuid)
+		not_usable("memory", ENOMEM);
+	cpuid->nent = CPUID_ENTRIES;
+	call(kvm, KVM_GET_SUPPORTED_CPUID, cpuid, "KVM_GET_SUPPORTED_CPUID");
+	call(p->vcpu, KVM_SET_CPUID2, cpuid, "KVM_SET_CPUID2");
+	free(cpuid);
+}
+
 static void make_vcpu(struct probe *p, int kvm, int vm)
 {
 	p->vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
@@ -244,6 +259,7 @@ static void make_vcpu(struct probe *p, int kvm, int vm)
 	p->run = mmap(NULL, p->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, p->vcpu, 0);
 	if (p->run == MAP_FAILED)
 		not_usable("vCPU page", errno);
+	set_cpuid(p, kvm);
 }
 
 static void make_guest(struct probe *p)
