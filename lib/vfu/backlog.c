@@ -11,7 +11,7 @@ struct record {
 	struct vfio_user_header header;
 	uint32_t length;
 	uint32_t fd_count;
-	uint32_t too_many_fds;
+	uint32_t refused_fds;
 	int fds[VFU_BACKLOG_FDS];
 };
 
@@ -56,7 +56,7 @@ int vfu_backlog_put(struct vfu_backlog *backlog, struct vfu_message *message)
 	struct record record = {.header = message->header,
 				.length = message->length,
 				.fd_count = (uint32_t)message->fd_count,
-				.too_many_fds = message->too_many_fds};
+				.refused_fds = message->refused_fds};
 	size_t needed = sizeof(record) + message->length;
 
 	if (message->fd_count > VFU_BACKLOG_FDS ||
@@ -83,7 +83,7 @@ struct vfu_message vfu_backlog_message(struct vfu_backlog *backlog)
 		.length = record.length,
 		.fds = backlog->fds,
 		.fd_count = record.fd_count,
-		.too_many_fds = record.too_many_fds,
+		.refused_fds = record.refused_fds,
 	};
 }
 

@@ -126,7 +126,7 @@ static int receive(struct vfu_client *client, uint64_t deadline, struct vfu_mess
 	if (ret < 0)
 		return vfu_client_break(client, ret == -EBADMSG ? -EPROTO : ret);
 	*message = vfu_reader_message(&client->in);
-	return message->too_many_fds ? vfu_client_break(client, -EPROTO) : 0;
+	return message->refused_fds ? vfu_client_break(client, -EPROTO) : 0;
 }
 
 static bool is_command(const struct vfu_message *message)

@@ -49,7 +49,7 @@ static int execute(struct vfu_client *client, const struct vfu_message *message)
 
 	if (!client->ops || (command != VFIO_USER_DMA_READ && command != VFIO_USER_DMA_WRITE))
 		return -ENOSYS;
-	if (message->length < sizeof(access) || message->fd_count || message->too_many_fds)
+	if (message->length < sizeof(access) || message->fd_count || message->refused_fds)
 		return -EINVAL;
 	memcpy(&access, message->body, sizeof(access));
 	memcpy(body, &access, sizeof(access));

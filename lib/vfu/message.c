@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/base.h"
 #include "message.h"
@@ -39,7 +40,7 @@ struct vfu_message vfu_reader_message(struct vfu_reader *reader)
 		.length = reader->have - HEADER,
 		.fds = reader->fds,
 		.fd_count = reader->fd_count,
-		.too_many_fds = reader->too_many_fds,
+		.refused_fds = reader->refused_fds,
 	};
 }
 
@@ -48,18 +49,27 @@ void vfu_reader_next(struct vfu_reader *reader)
 	for (size_t i = 0; i < reader->fd_count; i++)
 		os_close(&reader->fds[i]);
 	reader->fd_count = 0;
-	reader->too_many_fds = false;
+	reader->refused_fds = false;
 	reader->have = 0;
+}
+
+static bool reader_wants(const struct vfu_reader *reader, int fd)
+{
+	struct stat status;
+
+	if (reader->fd_count >= reader->fd_limit)
+		return false;
+	return !reader->refuse_sockets || (!fstat(fd, &status) && !S_ISSOCK(status.st_mode));
 }
 
 static void reader_keep_fds(struct vfu_reader *reader, int *fds, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (reader->fd_count < reader->fd_limit) {
+		if (reader_wants(reader, fds[i])) {
 			reader->fds[reader->fd_count++] = fds[i];
 		} else {
 			os_close(&fds[i]);
-			reader->too_many_fds = true;
+			reader->refused_fds = true;
 		}
 	}
 }

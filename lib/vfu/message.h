@@ -21,7 +21,7 @@ struct vfu_message {
 	uint32_t length; /* of the body */
 	int *fds;
 	size_t fd_count;
-	bool too_many_fds; /* more came than the limit; those are closed already */
+	bool refused_fds; /* some came that are too many or sockets; those are closed already */
 };
 
 /*
@@ -33,9 +33,13 @@ struct vfu_reader {
 	uint32_t capacity, have;
 	size_t fd_limit, fd_count;
 	int fds[VFU_MESSAGE_FDS];
-	bool too_many_fds;
+	bool refused_fds;
+	/* A peer that passes its own end of the socket and dies would never seem dead to whoever
+	 * holds it. Costs a system call for each descriptor. */
+	bool refuse_sockets;
 };
 
+/* Takes sockets, unless `refuse_sockets` is set afterwards. */
 int vfu_reader_init(struct vfu_reader *reader, uint32_t largest, size_t fd_limit);
 void vfu_reader_free(struct vfu_reader *reader);
 /* 1: vfu_reader_message() is whole; 0: the rest has not come yet; -EPIPE: the peer is gone;

@@ -53,8 +53,7 @@ static int execute(struct vfu_server *server, struct vfu_message *message, uint3
 	const struct vfio_user_header *header = &message->header;
 	const struct command *command;
 
-	if ((header->flags & VFIO_USER_TYPE_MASK) != VFIO_USER_TYPE_COMMAND ||
-	    message->too_many_fds)
+	if ((header->flags & VFIO_USER_TYPE_MASK) != VFIO_USER_TYPE_COMMAND || message->refused_fds)
 		return -EINVAL;
 	if (!server->negotiated && header->command != VFIO_USER_VERSION)
 		return -EINVAL;
@@ -203,6 +202,7 @@ static int init(struct vfu_server *server)
 	/* Whatever a client sends fits in: the longest write that the protocol has. */
 	int ret = vfu_reader_init(&server->in, VFIO_USER_MAX_MESSAGE, VFU_SERVER_FDS);
 
+	server->in.refuse_sockets = true;
 	if (!ret)
 		ret = vfu_writer_init(&server->out, VFIO_USER_MAX_MESSAGE);
 	if (!ret)

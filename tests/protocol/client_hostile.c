@@ -439,7 +439,7 @@ static void versions_are_checked(void **state)
 	assert_int_equal(negotiate_with("\0\0\0\0{]", 7, 0), -EPROTO);
 	assert_int_equal(negotiate_with("\0\0\0\0", 4, 1), -EPROTO);
 	assert_int_equal(
-		negotiate_with("\0\0\0\0{\"capabilities\":{\"max_data_xfer_size\":7}}", 47, 0),
+		negotiate_with("\0\0\0\0{\"capabilities\":{\"max_data_xfer_size\":7}}", 46, 0),
 		-EPROTO);
 }
 

@@ -58,9 +58,9 @@ static void refuse(const char *json, size_t length, uint16_t major, size_t fd_co
 	memcpy(body, &major, sizeof(major));
 	memcpy(body + 4, json, length);
 	bus_start(&bus);
-	assert_int_equal(
-		bus_ask(&bus, VFIO_USER_VERSION, body, 4 + length, &bus.peer, fd_count, NULL),
-		EINVAL);
+	assert_int_equal(bus_ask(&bus, VFIO_USER_VERSION, body, 4 + length, &bus.io_fds[0].fd,
+				 fd_count, NULL),
+			 EINVAL);
 	assert_true(bus_is_hung_up(&bus));
 	assert_false(vfu_server_has_client(bus.server));
 	assert_int_equal(bus.lost, 1);
@@ -226,7 +226,7 @@ static void too_many_descriptors_are_refused_and_closed(void **state)
 	(void)state;
 	bus_open(&bus);
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-		fds[i] = bus.peer;
+		fds[i] = bus.io_fds[0].fd;
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
 		int before = bus_count_fds();
 
@@ -235,6 +235,21 @@ static void too_many_descriptors_are_refused_and_closed(void **state)
 		assert_int_equal(bus_count_fds(), before);
 	}
 	assert_int_equal(bus_ask(&bus, VFIO_USER_RESET, NULL, 0, fds, 16, NULL), 0);
+	bus_end(&bus);
+}
+
+/* Its own end of the socket, in a message that never gets whole: its death must still be seen. */
+static void client_cannot_outlive_itself(void **state)
+{
+	struct vfio_user_header header = {.command = VFIO_USER_RESET, .size = 64};
+
+	(void)state;
+	bus_open(&bus);
+	assert_int_equal(bus_ask(&bus, VFIO_USER_RESET, NULL, 0, &bus.peer, 1, NULL), EINVAL);
+	bus_send_bytes(&bus, &header, sizeof(header), &bus.peer, 1);
+	bus_turn(&bus);
+	bus_hang_up(&bus);
+	assert_int_equal(bus.lost, 1);
 	bus_end(&bus);
 }
 
@@ -450,6 +465,7 @@ int main(void)
 		cmocka_unit_test(unknown_message_types_are_refused),
 		cmocka_unit_test(short_bodies_are_refused),
 		cmocka_unit_test(too_many_descriptors_are_refused_and_closed),
+		cmocka_unit_test(client_cannot_outlive_itself),
 		cmocka_unit_test(split_message_is_put_together),
 		cmocka_unit_test(messages_in_one_piece_keep_their_descriptors),
 		cmocka_unit_test(posted_messages_are_never_answered),

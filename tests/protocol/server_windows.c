@@ -208,8 +208,9 @@ static void unmap_repeats_the_request(void **state)
 	bus_open(&bus);
 	assert_int_equal(bus_map(&bus, 0x1000, 0x1000, -1, 0, RW), 0);
 	/* A descriptor comes along from some clients; it is closed (bus_end counts). */
-	assert_int_equal(
-		bus_ask(&bus, VFIO_USER_DMA_UNMAP, &unmap, sizeof(unmap), &bus.peer, 1, &reply), 0);
+	assert_int_equal(bus_ask(&bus, VFIO_USER_DMA_UNMAP, &unmap, sizeof(unmap),
+				 &bus.io_fds[0].fd, 1, &reply),
+			 0);
 	assert_int_equal(reply.length, sizeof(unmap));
 	assert_memory_equal(reply.body, &unmap, sizeof(unmap));
 	bus_end(&bus);
