@@ -140,14 +140,22 @@ static int read_key(struct volume_options *options, uint8_t key[STORE_KEY_SIZE],
 }
 
 /*
- * Keys and plain text stay out of swap where the limit on locked memory allows it. What is mapped
- * later, the guest's memory above all, is not locked. A file that may not grow gives an error, not
- * a signal.
+ * What OpenSSL keeps of the key is on the heap: it stays out of swap where the limit on locked
+ * memory allows it. The crypt store does the same for its own memory. Not mlockall(2): a stack that
+ * is locked cannot grow beyond the limit.
  */
-static void settle_process(void)
+static void lock_heap(void)
 {
-	mlockall(MCL_CURRENT | MCL_ONFAULT);
-	signal(SIGXFSZ, SIG_IGN);
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long start, end;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (strstr(line, "[heap]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+			mlock2((const void *)start, end - start, MLOCK_ONFAULT);
+	}
+	if (maps)
+		fclose(maps);
 }
 
 int volume_store_open(struct volume_options *options, struct store **store, struct error *error)
@@ -165,6 +173,9 @@ int volume_store_open(struct volume_options *options, struct store **store, stru
 	OPENSSL_cleanse(key, sizeof(key));
 	if (err)
 		*store = NULL;
-	settle_process();
+	if (encrypted)
+		lock_heap();
+	/* A file that may not grow gives an error, not the end. */
+	signal(SIGXFSZ, SIG_IGN);
 	return err;
 }

@@ -443,7 +443,8 @@ static const struct store_ops crypt_ops = {
 	.destroy = destroy,
 };
 
-/* Zeroed; holds plain text and its whereabouts: never part of a core dump. */
+/* Zeroed; holds plain text and its whereabouts: never part of a core dump, nor of swap where the
+ * limit on locked memory allows it. */
 static void *map_private(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -452,6 +453,7 @@ static void *map_private(size_t size)
 		return NULL;
 	madvise(memory, size, MADV_DONTDUMP);
 	madvise(memory, size, MADV_NOHUGEPAGE);
+	mlock2(memory, size, MLOCK_ONFAULT);
 	return memory;
 }
 
