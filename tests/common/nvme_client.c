@@ -53,6 +53,37 @@ void *nvme_client_alloc(struct nvme_client *client, uint64_t size, uint64_t *add
 	return client->memory + offset;
 }
 
+static uint8_t *at(struct nvme_client *client, uint64_t address, uint64_t length)
+{
+	bool ours = address >= NVME_CLIENT_BASE &&
+		    range_within(address - NVME_CLIENT_BASE, length, client->size);
+
+	return ours ? client->memory + (address - NVME_CLIENT_BASE) : NULL;
+}
+
+static int memory_read(void *context, uint64_t address, void *to, uint64_t length)
+{
+	const uint8_t *from = at(context, address, length);
+
+	if (from)
+		memcpy(to, from, length);
+	return from ? 0 : -EFAULT;
+}
+
+static int memory_write(void *context, uint64_t address, const void *from, uint64_t length)
+{
+	uint8_t *to = at(context, address, length);
+
+	if (to)
+		memcpy(to, from, length);
+	return to ? 0 : -EFAULT;
+}
+
+const struct vfu_client_ops nvme_client_memory = {
+	.dma_read = memory_read,
+	.dma_write = memory_write,
+};
+
 static int read_register(struct nvme_client *client, uint32_t offset, void *to, uint32_t length)
 {
 	return vfu_client_read(client->link, BAR, offset, to, length);
@@ -74,7 +105,8 @@ int nvme_client_attach(struct nvme_client *client, struct vfu_client *link)
 	int err;
 
 	client->link = link;
-	err = vfu_client_dma_map(link, NVME_CLIENT_BASE, client->size, client->memory_fd, 0, true);
+	err = vfu_client_dma_map(link, NVME_CLIENT_BASE, client->size,
+				 client->remote ? -1 : client->memory_fd, 0, true);
 	return err ? err
 		   : vfu_client_write(link, VFU_REGION_CONFIG, PCI_COMMAND, &command,
 				      sizeof(command));
@@ -246,6 +278,8 @@ int nvme_client_wait(struct nvme_client *client, uint16_t queue, struct nvme_cli
 	uint64_t deadline = os_now() + client->patience_ns;
 
 	while (!nvme_client_take(client, queue, answer)) {
+		if (client->remote)
+			vfu_client_poll(client->link);
 		if (vfu_client_is_dead(client->link))
 			return -EPIPE;
 		if (os_now() > deadline)

@@ -35,6 +35,7 @@ struct nvme_client {
 	uint8_t *memory;
 	uint64_t size, used;
 	uint64_t patience_ns;
+	bool remote; /* the card gets no descriptor: it reaches the memory by messages */
 	struct nvme_client_queue queues[NVME_CLIENT_QUEUES]; /* 0: admin */
 };
 
@@ -49,6 +50,9 @@ int nvme_client_create(struct nvme_client *client, uint64_t memory_size);
 void nvme_client_destroy(struct nvme_client *client);
 /* Page aligned, zeroed, for the client's life; NULL: too much. */
 void *nvme_client_alloc(struct nvme_client *client, uint64_t size, uint64_t *address);
+
+/* For vfu_client_create(), with the nvme_client as context: answers the card's messages. */
+extern const struct vfu_client_ops nvme_client_memory;
 
 /* Shows the memory to the card on `link` and turns bus mastering on: also to go on with a device
  * that another process of the card had served before. */

@@ -6,6 +6,7 @@
 #include "card_harness.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "nvme_client.h"
@@ -137,9 +138,14 @@ static int launch(struct fixture *fixture, const char *const *arguments)
 static void start(struct fixture *fixture, const char *const *arguments)
 {
 	int socket = launch(fixture, arguments);
+	struct error error = {0};
 
 	harness_wait_state(&fixture->harness, STATUS_READY);
-	harness_connect(&fixture->harness, socket);
+	harness_disconnect(&fixture->harness);
+	assert_int_equal(vfu_client_create(&fixture->harness.client, socket, &nvme_client_memory,
+					   &fixture->nvme, PATIENCE_MS),
+			 0);
+	assert_int_equal(vfu_client_negotiate(fixture->harness.client, &error), 0);
 	assert_int_equal(nvme_client_attach(&fixture->nvme, fixture->harness.client), 0);
 }
 
@@ -475,6 +481,7 @@ static void the_key_shows_nowhere(void **state)
 {
 	struct fixture *fixture = *state;
 	char text[8192], path[64];
+	struct rlimit locked;
 	struct stat entry;
 	size_t length;
 
@@ -486,6 +493,10 @@ static void the_key_shows_nowhere(void **state)
 	snprintf(path, sizeof(path), "/proc/%d/environ", fixture->harness.pid);
 	assert_null(memmem(fixture->harness.state, CARD_STATE_AREA_SIZE, good_key, 8));
 	assert_null(memmem(fixture->harness.status, STATUS_PAGE_SIZE, good_key, 8));
+	/* Bounce memory at least, and the heap. */
+	assert_true(getrlimit(RLIMIT_MEMLOCK, &locked) == 0);
+	if (locked.rlim_cur >= 2 * MIB)
+		assert_in_range(proc_value(fixture, "VmLck:"), 1025, 4096);
 	read_proc(fixture, "limits", text, sizeof(text));
 	assert_non_null(strstr(text, "Max core file size        0                    0 "));
 	if (!geteuid()) {
@@ -601,19 +612,48 @@ static void a_file_can_be_handed_over(void **state)
 	end(fixture);
 }
 
+static void write_and_read_back(struct fixture *fixture)
+{
+	uint64_t to, from;
+	uint8_t *data = buffer(fixture, 128 * BLOCK, &to);
+	uint8_t *back = buffer(fixture, 128 * BLOCK, &from);
+
+	fill(data, 128 * BLOCK, 7);
+	assert_int_equal(write_blocks(fixture, 11, 128, to), 0);
+	assert_int_equal(read_blocks(fixture, 11, 128, from), 0);
+	assert_memory_equal(back, data, 128 * BLOCK);
+}
+
+static void serves_memory_that_is_not_shared(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->nvme.remote = true;
+	start_and_enable(fixture, USUAL(fixture));
+	write_and_read_back(fixture);
+	end(fixture);
+}
+
+static void can_pass_the_page_cache_by(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = open(fixture->path, O_RDWR | O_DIRECT | O_CLOEXEC);
+
+	if (fd < 0)
+		skip(); /* the file system has no such thing */
+	close(fd);
+	start_and_enable(fixture, (const char *[]){"--store", fixture->store, "--size", "16M",
+						   "--key-fd", "6", "--direct", NULL});
+	write_and_read_back(fixture);
+	end(fixture);
+}
+
 static void memory_needs_no_key(void **state)
 {
 	struct fixture *fixture = *state;
-	uint64_t to, from;
-	uint8_t *data, *back;
 
 	start_and_enable(fixture, (const char *[]){"--store", "ram:", "--size", "16M", NULL});
-	data = buffer(fixture, 16 * BLOCK, &to);
-	back = buffer(fixture, 16 * BLOCK, &from);
-	fill(data, 16 * BLOCK, 6);
-	assert_int_equal(write_blocks(fixture, 5, 16, to), 0);
-	assert_int_equal(read_blocks(fixture, 5, 16, from), 0);
-	assert_memory_equal(back, data, 16 * BLOCK);
+	write_and_read_back(fixture);
 	end(fixture);
 }
 
@@ -637,6 +677,8 @@ int main(void)
 		CASE(refuses_to_run_without_a_good_key),
 		CASE(a_volume_has_one_writer),
 		CASE(a_file_can_be_handed_over),
+		CASE(serves_memory_that_is_not_shared),
+		CASE(can_pass_the_page_cache_by),
 		CASE(memory_needs_no_key),
 	};
 
