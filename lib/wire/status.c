@@ -9,6 +9,11 @@
 
 void status_init(struct status_page *page, enum status_role role)
 {
+	uint32_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed);
+
+	/* A program killed in the middle of a change has left it odd for the next one on the same
+	 * page. */
+	atomic_store_explicit(&page->sequence, (sequence + 1) & ~1u, memory_order_relaxed);
 	page->version = STATUS_VERSION;
 	page->role = role;
 	atomic_thread_fence(memory_order_release);

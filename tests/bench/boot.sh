@@ -11,10 +11,13 @@ make_initramfs "$work/initrd" <<'INIT'
 #!/bin/sh
 echo BENCH-INIT-REACHED
 mount -t proc proc /proc 2>/dev/null
-case $(cat /proc/cmdline) in *bench=stay*) sleep 600 ;; esac
-reboot -f
+case $(cat /proc/cmdline) in
+*bench=stay*) sleep 600 ;;
+*bench=off*) poweroff -f ;;
+esac
+reboot -f # microvm ends at a reset
 INIT
 cp "$(karuta-lab path kernel)" "$work/kernel"
 mkdir -p build/bench
 karuta-lab run --qemu --file "$work/kernel:bench/kernel" --file "$work/initrd:bench/initrd" \
-	--get bench/boot.json:build/bench/boot.json -- bash tests/bench/in-lab-boot.sh
+	--get /opt/karuta/bench/boot.json:build/bench/boot.json -- bash tests/bench/in-lab-boot.sh

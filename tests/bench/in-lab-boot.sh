@@ -33,7 +33,7 @@ resident_kib() {
 median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
 
 cat >karuta.json <<END
-{ "name": "bench", "memory": "${memory}M", "cpus": $cpus, "kernel": "kernel", "initrd": "initrd", "command_line": "$line", "cards": [] }
+{ "name": "bench", "memory": "${memory}M", "cpus": $cpus, "kernel": "kernel", "initrd": "initrd", "command_line": "$line bench=off", "cards": [] }
 END
 ours=() theirs=()
 for ((round = 0; round < rounds; round++)); do

@@ -119,6 +119,18 @@ static void hostile_status_page_is_refused(void **state)
 	free(page);
 }
 
+static void successor_of_a_killed_writer_is_readable(void **state)
+{
+	struct status_page *page = calloc(1, STATUS_PAGE_SIZE);
+	struct status_view view;
+
+	(void)state;
+	page->sequence = 5; /* died while it wrote */
+	status_init(page, STATUS_CARD);
+	assert_int_equal(status_read(page, STATUS_CARD, &view), 0);
+	free(page);
+}
+
 static void console_gives_bytes_in_order(void **state)
 {
 	struct console_ring *ring = calloc(1, CONSOLE_SIZE);
@@ -163,6 +175,7 @@ int main(void)
 		cmocka_unit_test(damaged_command_is_refused),
 		cmocka_unit_test(status_is_read_as_written),
 		cmocka_unit_test(hostile_status_page_is_refused),
+		cmocka_unit_test(successor_of_a_killed_writer_is_readable),
 		cmocka_unit_test(console_gives_bytes_in_order),
 		cmocka_unit_test(slow_console_reader_loses_the_oldest),
 	};
