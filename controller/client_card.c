@@ -10,13 +10,28 @@
 #include "client_card.h"
 #include "instance.h"
 
-/* What does not look like a number is a text; the members' own rules come after. */
-static json_t *make_value(const char *text)
+/* Members that are texts even if they look like a number. */
+static bool is_text(const char *member)
+{
+	if (!strcmp(member, "kind") || !strcmp(member, "name"))
+		return true;
+	for (const struct card_kind *const *kind = card_kinds; *kind; kind++) {
+		for (size_t i = 0; i < (*kind)->member_count; i++) {
+			const struct card_member *known = &(*kind)->members[i];
+
+			if (known->type == CARD_STORE && !strcmp(known->name, member))
+				return true;
+		}
+	}
+	return false;
+}
+
+static json_t *make_value(const char *member, const char *text)
 {
 	char *end;
 	long long number = strtoll(text, &end, 10);
 
-	return *text && !*end ? json_integer(number) : json_string(text);
+	return *text && !*end && !is_text(member) ? json_integer(number) : json_string(text);
 }
 
 static int from_arguments(char **arguments, int count, json_t **card, struct error *error)
@@ -31,7 +46,7 @@ static int from_arguments(char **arguments, int count, json_t **card, struct err
 					 "%s: must be MEMBER=VALUE, such as kind=volume",
 					 arguments[i]);
 		snprintf(name, sizeof(name), "%.*s", (int)(equals - arguments[i]), arguments[i]);
-		json_object_set_new(*card, name, make_value(equals + 1));
+		json_object_set_new(*card, name, make_value(name, equals + 1));
 	}
 	return 0;
 }

@@ -14,9 +14,10 @@
 #include "launch.h"
 #include "os/fd.h"
 
-/* User and group ids nobody else has: 64 for each instance, the first is the hypervisor's. */
+/* User and group ids nobody else has: 64 for each instance, by the controller's pid (at most 2^22:
+ * PID_MAX_LIMIT), the first is the hypervisor's. The last is below 2^31. */
 #define UID_BASE	 0x70000000u
-#define UID_INSTANCES	 0xfffffu
+#define UID_INSTANCES	 0x3fffffu
 #define UID_PER_INSTANCE 64u
 
 /* The folder of the controller's own executable. */

@@ -262,7 +262,8 @@ static void failed_attach_changes_nothing(void **state)
 			    "key_fd=9 --socket s 9<key"),
 			 1);
 	assert_true(says("card x (slot 2): the store is broken"));
-	assert_int_equal(sh("./karuta-controller attach test kind=null slot=1 --socket s"), 1);
+	assert_int_equal(sh("./karuta-controller attach test kind=null slot=1 name=1 --socket s"),
+			 1);
 	assert_true(says("slot 1 is taken by card null1"));
 	assert_int_equal(sh("./karuta-controller attach test kind=null name=null1 --socket s"), 1);
 	assert_true(says("there is a card null1 already"));
