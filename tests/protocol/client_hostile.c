@@ -4,12 +4,15 @@
  * asks: its first message has id 1. After the first broken rule the link must be dead for good.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/base.h"
@@ -19,6 +22,7 @@
 #include "vfu/vfu_client.h"
 
 #define DEADLINE_MS 50
+#define SLOW	    0x510u /* a guest address whose memory takes long to read */
 
 static struct {
 	struct vfu_client *client;
@@ -33,6 +37,8 @@ static int dma_read(void *context, uint64_t address, void *to, uint64_t length)
 	bus.dma_reads++;
 	if (address == 0xdead)
 		return -ENODEV;
+	if (address == SLOW)
+		usleep(1000);
 	memset(to, 0x3c, length);
 	return 0;
 }
@@ -394,11 +400,41 @@ static void posted_dma_is_not_answered(void **state)
 	end();
 }
 
-/* A card that asks without end, instead of answering: it is full of questions and the socket of
- * the answers, which it does not read. */
+static _Atomic bool asking;
+
+/* There is always a question waiting: they come faster than they are served. */
+static void *ask_without_end(void *context)
+{
+	struct vfio_user_dma_access access = {.address = SLOW, .count = 64};
+	struct vfio_user_header header = {
+		.command = VFIO_USER_DMA_READ, .flags = VFIO_USER_NO_REPLY, .size = 32};
+	struct iovec iov[2] = {{&header, sizeof(header)}, {&access, sizeof(access)}};
+
+	while (atomic_load(&asking))
+		os_send(bus.card, iov, 2, NULL, 0, MSG_DONTWAIT);
+	return context;
+}
+
 static void endless_questions_do_not_hold_the_caller(void **state)
 {
-	struct vfio_user_dma_access access = {.count = 64};
+	pthread_t thread;
+
+	(void)state;
+	start();
+	atomic_store(&asking, true);
+	assert_int_equal(pthread_create(&thread, NULL, ask_without_end, NULL), 0);
+	assert_int_equal(vfu_client_reset(bus.client), -ETIMEDOUT);
+	atomic_store(&asking, false);
+	pthread_join(thread, NULL);
+	assert_true(bus.dma_reads > 0);
+	expect_dead();
+	end();
+}
+
+/* The same without taking the answers, until the socket is full of them. */
+static void answers_that_are_not_taken_do_not_hold_the_caller(void **state)
+{
+	struct vfio_user_dma_access access = {.count = 4096};
 	struct vfio_user_header header = {.command = VFIO_USER_DMA_READ, .size = 32};
 	struct iovec iov[2] = {{&header, sizeof(header)}, {&access, sizeof(access)}};
 
@@ -663,6 +699,7 @@ int main(void)
 		cmocka_unit_test(without_ops_dma_is_refused),
 		cmocka_unit_test(posted_dma_is_not_answered),
 		cmocka_unit_test(endless_questions_do_not_hold_the_caller),
+		cmocka_unit_test(answers_that_are_not_taken_do_not_hold_the_caller),
 		cmocka_unit_test(versions_are_checked),
 		cmocka_unit_test(limits_of_the_card_are_kept),
 		cmocka_unit_test(info_is_checked),
