@@ -255,7 +255,7 @@ static void lay_out(struct rig *rig, unsigned id, uint32_t depth, uint32_t cq_de
 		.cq_depth = cq_depth,
 		.phase = true,
 	};
-	memset(rig_at(rig, queue->sq), 0, RINGS);
+	memset(rig_at(rig, queue->cq), 0, cq_depth * sizeof(struct nvme_completion));
 }
 
 void rig_enable(struct rig *rig)
