@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -139,25 +138,6 @@ static int read_key(struct volume_options *options, uint8_t key[STORE_KEY_SIZE],
 	return err;
 }
 
-/*
- * What OpenSSL keeps of the key is on the heap: it stays out of swap where the limit on locked
- * memory allows it. The crypt store does the same for its own memory. Not mlockall(2): a stack that
- * is locked cannot grow beyond the limit.
- */
-static void lock_heap(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	unsigned long start, end;
-	char line[512];
-
-	while (maps && fgets(line, sizeof(line), maps)) {
-		if (strstr(line, "[heap]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
-			mlock2((const void *)start, end - start, MLOCK_ONFAULT);
-	}
-	if (maps)
-		fclose(maps);
-}
-
 int volume_store_open(struct volume_options *options, struct store **store, struct error *error)
 {
 	uint8_t key[STORE_KEY_SIZE] = {0};
@@ -173,8 +153,7 @@ int volume_store_open(struct volume_options *options, struct store **store, stru
 	OPENSSL_cleanse(key, sizeof(key));
 	if (err)
 		*store = NULL;
-	if (encrypted)
-		lock_heap();
+	volume_memory_settle();
 	/* A file that may not grow gives an error, not the end. */
 	signal(SIGXFSZ, SIG_IGN);
 	return err;

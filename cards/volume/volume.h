@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of the volume card: its options (options.c) and the opening of its store (open.c). */
+/* Inside of the volume card: its options (options.c), the opening of its store (open.c), its
+ * memory (memory.c). */
 #ifndef KARUTA_CARDS_VOLUME_H
 #define KARUTA_CARDS_VOLUME_H
 
@@ -42,5 +43,9 @@ void volume_options_name(const struct volume_options *options, struct nvme_setup
 
 /* Reads and closes the key, opens and locks the file. */
 int volume_store_open(struct volume_options *options, struct store **store, struct error *error);
+
+/* Once all is open: locks the heap, which holds what OpenSSL keeps of the key, and gives back what
+ * only the start needed. */
+void volume_memory_settle(void);
 
 #endif

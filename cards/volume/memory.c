@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory of the process as /proc/self/smaps tells it: proc(5). Neither of the two things done here
+ * is needed for the card to be right, so what is not possible is left.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "volume.h"
+
+struct mapping {
+	unsigned long start, end, inode;
+	char access[5];
+	bool heap;
+};
+
+static bool parse_header(const char *line, struct mapping *mapping)
+{
+	struct mapping found = {.heap = strstr(line, "[heap]")};
+
+	if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu", &found.start, &found.end, found.access,
+		   &found.inode) != 4)
+		return false;
+	*mapping = found;
+	return true;
+}
+
+/*
+ * The heap stays out of swap where the limit on locked memory allows it. Not mlockall(2): a locked
+ * stack cannot grow beyond the limit.
+ *
+ * Of programs and libraries, what was never changed in memory is dropped: it comes back from the
+ * file when it is used. Relocating and initialising libcrypto touches some megabytes of it, serving
+ * requests a few pages.
+ */
+static void settle(const struct mapping *mapping, unsigned long changed_kib)
+{
+	void *start = (void *)mapping->start;
+	size_t size = mapping->end - mapping->start;
+
+	if (mapping->heap)
+		mlock2(start, size, MLOCK_ONFAULT);
+	else if (mapping->inode && mapping->access[1] == '-' && mapping->access[3] == 'p' &&
+		 !changed_kib)
+		madvise(start, size, MADV_DONTNEED);
+}
+
+void volume_memory_settle(void)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	struct mapping mapping = {0};
+	unsigned long changed_kib;
+	char line[4352]; /* a path of PATH_MAX and what stands before it */
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (!parse_header(line, &mapping) &&
+		    sscanf(line, "Anonymous: %lu kB", &changed_kib) == 1)
+			settle(&mapping, changed_kib);
+	}
+	if (maps)
+		fclose(maps);
+}
