@@ -254,14 +254,18 @@ static int write_past_the_limit(void)
 static int write_to_a_full_disk(void)
 {
 	static uint8_t data[STORE_BLOCK] = {1};
+	char path[] = "/var/tmp/karuta-test-XXXXXX", file[sizeof(path) + 5];
 	int fd, error = 0;
 	struct store *store;
 
+	snprintf(file, sizeof(file), "%s/file", mkdtemp(path) ? path : "");
 	if (geteuid() || unshare(CLONE_NEWNS) ||
 	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", "/mnt", "tmpfs", 0, "size=64k"))
+	    mount("tmpfs", path, "tmpfs", 0, "size=64k")) {
+		rmdir(path);
 		return 77;
-	fd = open("/mnt/file", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	}
+	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	store = open_store(fd, SIZE);
 	for (uint64_t at = 0; at < SIZE && !error; at += sizeof(data))
 		error = store_do(store, STORE_WRITE, at, data, sizeof(data));
@@ -272,6 +276,8 @@ static int write_to_a_full_disk(void)
 	if (store_do(store, STORE_WRITE, SIZE / 2, data, sizeof(data)))
 		return 3;
 	store_destroy(store);
+	umount2(path, MNT_DETACH);
+	rmdir(path);
 	return 0;
 }
 
