@@ -99,10 +99,10 @@ stop() {
 
 # An emulated host gets a copy of everything anyway, so links will do here.
 copy() {
-	if [ "$mode" = emulated ] && cp -aL --link "$1" "$2" 2>/dev/null; then
+	if [ "$mode" = emulated ] && cp -aH --link "$1" "$2" 2>/dev/null; then
 		return
 	fi
-	cp -aL --reflink=auto --sparse=always "$1" "$2" || die "cannot copy $1"
+	cp -aH --reflink=auto --sparse=always "$1" "$2" || die "cannot copy $1"
 }
 
 stage() {
