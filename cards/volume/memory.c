@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory of the process as /proc/self/smaps tells it: proc(5). Neither of the two things done here
+ * Memory of the process as /proc/self/smaps tells it: proc(5). Nothing that is done here
  * is needed for the card to be right, so what is not possible is left.
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "volume.h"
 
@@ -47,6 +48,15 @@ static void settle(const struct mapping *mapping, unsigned long changed_kib)
 		madvise(start, size, MADV_DONTNEED);
 }
 
+/*
+ * No huge pages: the first touch of a buffer of which a page is used would take 2 MiB. Guest memory
+ * is mapped by small pages too, then; it is only copied or encrypted, a page at a time.
+ */
+static void stay_small(void)
+{
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
 void volume_memory_settle(void)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
@@ -54,6 +64,7 @@ void volume_memory_settle(void)
 	unsigned long changed_kib;
 	char line[4352]; /* a path of PATH_MAX and what stands before it */
 
+	stay_small();
 	while (maps && fgets(line, sizeof(line), maps)) {
 		if (!parse_header(line, &mapping) &&
 		    sscanf(line, "Anonymous: %lu kB", &changed_kib) == 1)
