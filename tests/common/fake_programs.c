@@ -164,6 +164,8 @@ static void read_commands(struct hypervisor *hypervisor)
 			   sizeof(hypervisor->buffer) - hypervisor->length);
 	int used;
 
+	if (got <= 0 && is(hypervisor, "STUBBORN"))
+		pause();
 	if (got <= 0)
 		_exit(98);
 	hypervisor->length += (size_t)got;

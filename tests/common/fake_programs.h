@@ -10,7 +10,7 @@
 /*
  * First word of the kernel file:
  *   GOOD  boots, lets go of cards at once, powers off when asked to
- *   STUBBORN  lets go of nothing, does not listen to the power button
+ *   STUBBORN  lets go of nothing, does not listen to the power button, stays when the pipe closes
  *   BAD   says that the kernel is none
  *   WORDS ends with exit code 3 and last words
  *   LIAR  writes nonsense over its status page

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -359,7 +360,7 @@ static void signals_stop_and_kill(void **state)
 
 static void children_die_with_it_and_the_name_is_free(void **state)
 {
-	pid_t pid = run_until_running("GOOD", "{\"kind\": \"null\"}");
+	pid_t pid = run_until_running("STUBBORN", "{\"kind\": \"null\"}");
 
 	(void)state;
 	assert_int_equal(sh("./karuta-controller run i.json --socket s"), 1);
@@ -379,10 +380,12 @@ static void children_die_with_it_and_the_name_is_free(void **state)
 static int connect_here(void)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = SECONDS};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", folder);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	return fd;
 }
 
