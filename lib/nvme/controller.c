@@ -129,7 +129,10 @@ static void reset_controller(struct nvme *nvme)
 	memset(state->event_masked, 0, sizeof(state->event_masked));
 	nvme_default_features(&state->features);
 	nvme_rebuild(nvme);
-	nvme_publish(&state->csts, 0);
+	/* Disabled and shut down by one write: the reset came first, the flush follows. */
+	nvme_publish(&state->csts, state->cc & NVME_CC_SHN && !(state->cc & NVME_CC_EN)
+					   ? NVME_CSTS_SHST_OCCURRING
+					   : 0);
 	nvme_publish(&state->resetting, 0);
 }
 
@@ -165,7 +168,8 @@ static void enable(struct nvme *nvme)
 		.base = state->asq,
 	};
 	nvme_publish(&state->sq[0].state, NVME_QUEUE_LIVE);
-	nvme_publish(&state->csts, state->csts | NVME_CSTS_RDY);
+	/* A shutdown that was carried out while disabled is over (Base 3.6.1). */
+	nvme_publish(&state->csts, NVME_CSTS_RDY);
 	nvme_check_temperature(nvme);
 }
 

@@ -330,6 +330,15 @@ static void shutdown_while_disabled(void **context)
 	rig_write(rig, NVME_REG_CC, 1 << 14);
 	rig_process(rig);
 	assert_int_equal(rig_read(rig, NVME_REG_CSTS), NVME_CSTS_SHST_COMPLETE);
+	assert_int_equal(rig->flushes, 1);
+	rig_start(rig, 1);
+	assert_int_equal(rig_read(rig, NVME_REG_CSTS), NVME_CSTS_RDY);
+	assert_int_equal(rig_do(rig, 1, read_of(rig)), NVME_OK);
+	/* Both by one write. */
+	rig_write(rig, NVME_REG_CC, 1 << 14);
+	rig_process(rig);
+	assert_int_equal(rig_read(rig, NVME_REG_CSTS), NVME_CSTS_SHST_COMPLETE);
+	assert_int_equal(rig->flushes, 2);
 }
 
 /* ---- quiesce, bus mastering ---- */
