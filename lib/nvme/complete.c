@@ -66,14 +66,14 @@ static void write_entry(struct nvme *nvme, uint32_t index)
 	free_slot(nvme, index);
 }
 
-/* Step 5. */
+/* Step 5. Not while quiescing: then no messages can be sent, which the queue may need. */
 static void post(struct nvme *nvme, uint32_t index)
 {
 	struct nvme_slot *slot = &nvme->state->slots[index];
 	const struct nvme_sq *sq = &nvme->state->sq[slot->queue];
 	const struct nvme_cq *cq = &nvme->state->cq[sq->cq];
 
-	if (!nvme_running(nvme) || nvme_cq_used(cq) + 1 >= cq->size ||
+	if (!nvme_running(nvme) || nvme->quiescing || nvme_cq_used(cq) + 1 >= cq->size ||
 	    (!nvme->works[index].reserved && !nvme_cq_has_room(nvme, sq->cq)))
 		return;
 	slot->posted = cq->posted;

@@ -211,14 +211,17 @@ static void flushed(struct nvme *nvme)
 		nvme_publish(&state->csts, state->csts ^ NVME_CSTS_SHST);
 }
 
-void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error)
+static void kick(struct nvme *nvme)
 {
-	struct nvme_work *work = &nvme->works[io->slot];
+	if (nvme->kick)
+		nvme->ops->kick(nvme->context);
+	nvme->kick = false;
+}
 
-	if (!--nvme->with_back_end)
-		nvme->state->counters.busy_ms +=
-			nvme->ops->now_ms(nvme->context) - nvme->busy_since;
-	if (nvme->flushing && io->slot == nvme->flush) {
+/* What the answer of one request means for its command. */
+static void take_answer(struct nvme *nvme, struct nvme_work *work, int error)
+{
+	if (nvme->flushing && work->io.slot == nvme->flush) {
 		flushed(nvme);
 		return;
 	}
@@ -226,6 +229,19 @@ void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error)
 	work->answered = true;
 	if (!work->submitting && !nvme->state->resetting && !nvme->dropping)
 		nvme_io_continue(nvme, work);
+}
+
+void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error)
+{
+	nvme->completed = true;
+	if (!--nvme->with_back_end)
+		nvme->state->counters.busy_ms +=
+			nvme->ops->now_ms(nvme->context) - nvme->busy_since;
+	take_answer(nvme, &nvme->works[io->slot], error);
+	if (!nvme->processing) {
+		kick(nvme);
+		nvme_raise_interrupts(nvme);
+	}
 }
 
 static void notice_new_size(struct nvme *nvme)
@@ -251,11 +267,14 @@ static bool work_on_queues(struct nvme *nvme)
 	return !(nvme->state->csts & NVME_CSTS_SHST) && nvme_fetch(nvme);
 }
 
-static void kick(struct nvme *nvme)
+/* True: answers came, and something may have waited for them. */
+static bool poll_back_end(struct nvme *nvme)
 {
-	if (nvme->kick)
-		nvme->ops->kick(nvme->context);
-	nvme->kick = false;
+	nvme->completed = false;
+	if (nvme->ops->poll && nvme->with_back_end)
+		nvme->ops->poll(nvme->context);
+	kick(nvme);
+	return nvme->completed;
 }
 
 bool nvme_process(struct nvme *nvme)
@@ -263,13 +282,16 @@ bool nvme_process(struct nvme *nvme)
 	bool more = false;
 
 	atomic_thread_fence(memory_order_acquire);
+	nvme->processing = true;
 	notice_new_size(nvme);
 	carry_out_registers(nvme);
 	if (nvme_running(nvme))
 		more = work_on_queues(nvme);
 	shut_down(nvme);
 	kick(nvme);
+	more = poll_back_end(nvme) || more;
 	nvme_raise_interrupts(nvme);
+	nvme->processing = false;
 	return more;
 }
 
@@ -283,9 +305,10 @@ static void wait_for_back_end(struct nvme *nvme)
 void nvme_quiesce(struct nvme *nvme)
 {
 	nvme->quiescing = true;
+	nvme->processing = true;
 	wait_for_back_end(nvme);
+	nvme->processing = false;
 	nvme->quiescing = false;
-	nvme_raise_interrupts(nvme);
 }
 
 void nvme_reset(struct nvme *nvme)

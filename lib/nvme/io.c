@@ -248,6 +248,11 @@ void nvme_io_continue(struct nvme *nvme, struct nvme_work *work)
 	const struct nvme_command *command = &nvme->state->slots[index].command;
 	uint16_t status = status_of(nvme, command, work->error);
 
+	/* No messages can be sent now, which a bounce buffer would need: begun anew later. */
+	if (nvme->quiescing && work->bounce) {
+		nvme_hold(nvme, work);
+		return;
+	}
 	if (status == NVME_OK)
 		status = advance(nvme, command, work);
 	if (status != NVME_PENDING)

@@ -79,6 +79,9 @@ struct nvme_ops {
 	void (*submit)(void *context, struct nvme_io *io);
 	/* All submitted in one nvme_process() may now start. */
 	void (*kick)(void *context);
+	/* Optional: completes what is ready, by nvme_io_done(), without waiting. Called by
+	 * nvme_process() after kick(), so that one interrupt tells of all of it. */
+	void (*poll)(void *context);
 	/* Completes at least one request, by nvme_io_done(); may wait. Only called by
 	 * nvme_quiesce(), nvme_reset() and nvme_set_master(). */
 	void (*wait)(void *context);
@@ -120,12 +123,15 @@ void nvme_reset(struct nvme *nvme);
 bool nvme_process(struct nvme *nvme);
 /*
  * error 0 or -errno. The completion becomes visible to the guest here where the command is at its
- * end; its interrupt is raised and a next request of the same command is kicked by the next
- * nvme_process(), so call that after each batch of these.
+ * end. Outside of nvme_process() its interrupt is raised here as well, one for each; call
+ * nvme_process() after a batch of these, for what waited for them.
  */
 void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error);
 
-/* On return no request is with the back end and nothing touches guest memory. */
+/*
+ * On return no request is with the back end and nothing touches guest memory. Sends no messages
+ * (remote_read, remote_write); the next nvme_process() gives the answers.
+ */
 void nvme_quiesce(struct nvme *nvme);
 /*
  * Bus mastering: while off, no access to guest memory and no interrupt (PCI 3.0, 6.2.2). Off in a

@@ -83,10 +83,12 @@ struct nvme {
 
 	unsigned with_back_end; /* requests */
 	uint64_t busy_since;
-	bool kick;	/* submitted since the last ops->kick() */
-	bool quiescing; /* submit nothing more */
-	bool dropping;	/* nobody waits for the answers of what is with the back end */
-	bool flushing;	/* the flush of a shutdown is under way, in `flush` */
+	bool kick;	 /* submitted since the last ops->kick() */
+	bool processing; /* kick and interrupts come at the end of the batch */
+	bool completed;	 /* since the last look */
+	bool quiescing;	 /* submit nothing more */
+	bool dropping;	 /* nobody waits for the answers of what is with the back end */
+	bool flushing;	 /* the flush of a shutdown is under way, in `flush` */
 	uint32_t flush;
 
 	unsigned unposted;   /* slots that are DONE or POSTING */

@@ -97,6 +97,14 @@ void rig_answer(struct rig *rig, unsigned which, int error)
 	finish(rig, io, error);
 }
 
+static void poll(void *context)
+{
+	struct rig *rig = context;
+
+	if (rig->eager)
+		rig_answer_all(rig);
+}
+
 static void wait(void *context)
 {
 	struct rig *rig = context;
@@ -130,6 +138,8 @@ static int remote_read(void *context, uint64_t address, void *to, uint64_t lengt
 {
 	struct rig *rig = context;
 
+	if (rig->no_messages)
+		return -EDEADLK;
 	rig->remote_reads++;
 	memcpy(to, rig->memory + (address - RIG_REMOTE), length);
 	return 0;
@@ -139,6 +149,8 @@ static int remote_write(void *context, uint64_t address, const void *from, uint6
 {
 	struct rig *rig = context;
 
+	if (rig->no_messages)
+		return -EDEADLK;
 	rig->remote_writes++;
 	memcpy(rig->memory + (address - RIG_REMOTE), from, length);
 	return 0;
@@ -152,6 +164,7 @@ static uint64_t now_ms(void *context)
 static const struct nvme_ops rig_ops = {
 	.submit = submit,
 	.kick = kick,
+	.poll = poll,
 	.wait = wait,
 	.interrupt = interrupt,
 	.event = event,

@@ -39,7 +39,8 @@ struct rig {
 
 	/* the back end */
 	bool late;
-	int fail; /* answers of the next `fail_count` requests */
+	bool eager; /* with `late`: what waits is answered by ops->poll() */
+	int fail;   /* answers of the next `fail_count` requests */
 	unsigned fail_count;
 	struct nvme_io *waiting[NVME_COMMANDS];
 	unsigned waiting_count;
@@ -50,6 +51,7 @@ struct rig {
 	unsigned interrupts[NVME_VECTORS];
 	unsigned events[NVME_EVENT_ERROR + 1];
 	uint64_t last_event[NVME_EVENT_ERROR + 1];
+	bool no_messages; /* as inside a request of the client's */
 	unsigned remote_reads, remote_writes;
 	uint64_t now;
 };

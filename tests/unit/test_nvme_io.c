@@ -427,6 +427,43 @@ static void one_interrupt_a_batch(void **context)
 	assert_int_equal(rig->interrupts[2], 1);
 }
 
+/* Whenever answers come, an interrupt tells of them without a further call. */
+static void interrupts_of_late_answers(void **context)
+{
+	struct rig *rig = *context;
+	unsigned before = rig->interrupts[1];
+
+	rig->late = true;
+	for (unsigned i = 0; i < 3; i++)
+		rig_submit(rig, 1, rig_io(rig, NVME_CMD_READ, 0, 1, RIG_DATA));
+	rig_process(rig);
+	assert_int_equal(rig->interrupts[1], before);
+	rig_answer(rig, 0, 0);
+	assert_int_equal(rig->interrupts[1], before + 1);
+	/* And one of all that are ready when the controller looks by itself. */
+	rig->eager = true;
+	rig_process(rig);
+	assert_int_equal(rig->waiting_count, 0);
+	assert_int_equal(rig->interrupts[1], before + 2);
+}
+
+/* The requests of a row are each begun at once, whoever brings the answers. */
+static void rows_go_on_without_a_call(void **context)
+{
+	struct rig *rig = *context;
+	unsigned kicks;
+
+	rig->late = true;
+	rig_submit(rig, 1, dataset(rig, 3, NVME_DSM_AD));
+	rig_process(rig);
+	kicks = rig->kicks;
+	rig_answer(rig, 0, 0);
+	assert_int_equal(rig->kicks, kicks + 1);
+	rig->eager = true;
+	rig_process(rig);
+	assert_int_equal(rig->discards, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,6 +488,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(error_within_a_row, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(answers_in_another_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_opcode_has_one_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(interrupts_of_late_answers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rows_go_on_without_a_call, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_interrupt_a_batch, set_up, tear_down),
 	};
 
