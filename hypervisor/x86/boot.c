@@ -18,7 +18,7 @@ void boot_map_make(const struct machine *machine, struct boot_map *map)
 
 	*map = (struct boot_map){
 		.ranges = {{0, LAYOUT_LOW_END, true},
-			   {LAYOUT_ACPI, LAYOUT_ACPI_SIZE, false},
+			   {LAYOUT_ACPI, LAYOUT_HIGH - LAYOUT_ACPI, false},
 			   {LAYOUT_HIGH, memory->low - LAYOUT_HIGH, true},
 			   {BUS_ECAM, BUS_ECAM_SIZE, false},
 			   {MEMORY_HIGH_BASE, memory->high, true}},
@@ -84,6 +84,28 @@ void boot_put_line(struct machine *machine)
 	memcpy(memory_at(&machine->memory, LAYOUT_COMMAND_LINE, size), machine->line, size);
 }
 
+/*
+ * All the firmware there is: a guest that resets by a jump to the reset vector in real mode (Linux
+ * does, unless told otherwise) finds code there that writes the reset register.
+ */
+static void put_reset_vector(struct machine *machine)
+{
+	static const uint8_t code[] = {
+		0xba,
+		PORT_RESET & 0xff,
+		PORT_RESET >> 8, /* mov $PORT_RESET, %dx */
+		0xb0,
+		RESET_VALUE, /* mov $RESET_VALUE, %al */
+		0xee,	     /* out %al, %dx */
+		0xf4,
+		0xeb,
+		0xfd, /* hlt; and again */
+	};
+
+	memcpy(memory_at(&machine->memory, LAYOUT_FIRMWARE + 0xff0, sizeof(code)), code,
+	       sizeof(code));
+}
+
 int arch_load(struct machine *machine, struct error *error)
 {
 	static const uint8_t elf[4] = {0x7f, 'E', 'L', 'F'};
@@ -98,6 +120,7 @@ int arch_load(struct machine *machine, struct error *error)
 	ret = acpi_build(machine);
 	if (ret < 0)
 		return error_set(error, -ret, "no room for the ACPI tables");
+	put_reset_vector(machine);
 	boot_put_line(machine);
 	if (!memcmp(magic, elf, sizeof(elf)))
 		return boot_pvh(machine, size, error);

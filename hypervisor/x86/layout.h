@@ -13,7 +13,8 @@
 #define LAYOUT_COMMAND_LINE UINT64_C(0x20000)
 #define LAYOUT_LOW_END	    UINT64_C(0xa0000)
 #define LAYOUT_ACPI	    UINT64_C(0xe0000) /* tables, the RSDP first */
-#define LAYOUT_ACPI_SIZE    UINT64_C(0x20000)
+#define LAYOUT_ACPI_SIZE    UINT64_C(0x1f000)
+#define LAYOUT_FIRMWARE	    UINT64_C(0xff000) /* the page with the reset vector */
 #define LAYOUT_HIGH	    MIB
 
 #define LAYOUT_IOAPIC	 UINT64_C(0xfec00000)
