@@ -50,7 +50,6 @@ const struct jail_syscall hypervisor_syscalls[] = {
 	{SCMP_SYS(sendmsg), "questions to cards", {{0}}},
 	{SCMP_SYS(recvmsg), "answers of cards, bus links from the controller", {{0}}},
 	{SCMP_SYS(poll), "wait for commands, for a card's answer until the deadline", {{0}}},
-	{SCMP_SYS(ppoll), "the same, as some architectures do it", {{0}}},
 	{SCMP_SYS(clock_gettime), "deadlines, where the vDSO does not tell", {{0}}},
 	{SCMP_SYS(futex), "locks, parked vCPUs", {{0}}},
 	{SCMP_SYS(tgkill),
@@ -67,7 +66,6 @@ const struct jail_syscall hypervisor_syscalls[] = {
 	{SCMP_SYS(munmap), "memory", {{0}}},
 	{SCMP_SYS(mremap), "memory", {{0}}},
 	{SCMP_SYS(brk), "memory", {{0}}},
-	{SCMP_SYS(madvise), "memory given back by the C library", {{0}}},
 	{SCMP_SYS(exit_group), "the end", {{0}}},
 };
 const size_t hypervisor_syscall_count = ARRAY_LEN(hypervisor_syscalls);
