@@ -234,12 +234,14 @@ static int set_cpuid(struct vcpu *vcpu)
  */
 static void set_msr(int fd, uint32_t index, uint64_t value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
+	/* struct kvm_msrs ends in an array: its head, then room for one entry. */
+	_Alignas(struct kvm_msrs)
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
+	struct kvm_msrs *msrs = (struct kvm_msrs *)room;
 
-	ioctl(fd, KVM_SET_MSRS, &msrs);
+	msrs->nmsrs = 1;
+	msrs->entries[0] = (struct kvm_msr_entry){.index = index, .data = value};
+	ioctl(fd, KVM_SET_MSRS, msrs);
 }
 
 int arch_vcpu_create(struct vcpu *vcpu)
