@@ -434,6 +434,12 @@ static int check_arguments(struct build *build, struct error *error)
 {
 	int result = parse_suite(build, error);
 
+	if (!result && geteuid() && access("/usr/bin/newuidmap", X_OK))
+		result = error_set(
+			error, ENOENT,
+			"image %.60s: a build without root's rights needs a user namespace; "
+			"apt-get install uidmap, or use sudo",
+			build->name);
 	result = result ? result : parse_size(build, error);
 	result = result ? result : collect_packages(build, error);
 	result = result ? result : image_check_free(build->name, error);
