@@ -27,9 +27,14 @@ static int grow(struct interrupts *interrupts, uint32_t capacity)
 
 int interrupts_init(struct interrupts *interrupts)
 {
+	int ret;
+
 	*interrupts = (struct interrupts){.vm = -1};
 	pthread_mutex_init(&interrupts->lock, NULL);
-	return grow(interrupts, ARRAY_LEN(pins));
+	ret = grow(interrupts, ARRAY_LEN(pins));
+	if (!ret)
+		memset(interrupts->table, 0, table_size(interrupts->capacity));
+	return ret;
 }
 
 static int publish(struct interrupts *interrupts)

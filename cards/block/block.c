@@ -104,6 +104,15 @@ static void kick(void *context)
 	store_kick(block->store);
 }
 
+/* Reads that the page cache could answer are done by now: no need to sleep and be woken for them.
+ */
+static void poll_store(void *context)
+{
+	struct block *block = context;
+
+	store_poll(block->store);
+}
+
 /* A store has no way to take a request back: what was submitted is waited for. */
 static void wait_for_store(void *context)
 {
@@ -176,6 +185,7 @@ static uint64_t wall_clock_ms(void *context)
 static const struct nvme_ops nvme_ops = {
 	.submit = submit,
 	.kick = kick,
+	.poll = poll_store,
 	.wait = wait_for_store,
 	.interrupt = interrupt,
 	.event = event,
@@ -262,12 +272,7 @@ void block_master(struct block *block, bool on)
 	nvme_set_master(block->nvme, on);
 }
 
-/* Reads that the page cache could answer are done by now: no need to sleep and be woken for them.
- */
 bool block_work(struct block *block)
 {
-	bool more = nvme_process(block->nvme);
-
-	store_poll(block->store);
-	return more;
+	return nvme_process(block->nvme);
 }

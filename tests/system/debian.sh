@@ -13,7 +13,7 @@ cleanup rm -f /dev/shm/key
 specification() { # NAME CHECKS
 	cat <<END
 { "name": "$1", "memory": "768M", "cpus": 2, "kernel": "$images/kernel", "initrd": "$images/initrd",
-  "command_line": "console=ttyS0 root=/dev/nvme0n1 rw quiet karuta.cpus=2 karuta.checks=$2",
+  "command_line": "console=ttyS0 root=/dev/nvme0n1 rw quiet systemd.wants=karuta-checks.service karuta.cpus=2 karuta.checks=$2",
   "cards": [
     { "slot": 1, "name": "root", "kind": "volume", "store": "$images/root.vol", "key_fd": 5 },
     { "slot": 2, "name": "second", "kind": "volume", "store": "$scratch/second.vol", "key_fd": 6 } ] }
@@ -36,6 +36,7 @@ check "the guest's power-off ends the instance with 0" test $status = 0
 pattern=$(yes 'karuta plain text pattern 0123456789' | head -c 64)
 check "no plain block in the volume's file" sh -c "! grep -qaF 'plain text pattern' second.vol"
 check "the volume's file is not empty" test "$(du -k second.vol | cut -f1)" -gt 12000
+modprobe -q loop
 modprobe -q dm-crypt
 check "cryptsetup opens the volume" cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 512 --sector-size 4096 \
 	--key-file /dev/shm/key second.vol karuta-second
