@@ -57,7 +57,7 @@ int control_configure(struct machine *machine, uint32_t *id, struct error *error
 {
 	struct control control = {.machine = machine};
 	struct command command;
-	int ret;
+	int ret = 0;
 
 	/* The pipe is read a byte at a time: what follows the first command is for later. */
 	do {
