@@ -45,6 +45,15 @@ run memory
 check "memory is as big as asked for" says memory '^memory 63 MiB'
 check "the initrd is in memory" says memory '^initrd 20 bytes: an initial RAM disk'
 
+available=$(awk '/MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)
+if [ "$available" -gt 3300 ]; then
+	specification high memory 3200M 1 "{ \"kind\": \"null\" }"
+	run high
+	check "memory goes on above 4 GiB" says high '^memory 3199 MiB'
+else
+	skip "memory above 4 GiB" "the host has only $available MiB left"
+fi
+
 specification reboot reboot
 run reboot
 check "each way to reset works, and memory survives it" test "$status $(tr '\n' ' ' <reboot.console)" = \

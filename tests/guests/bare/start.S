@@ -12,20 +12,23 @@ start:
 	movl $stack_end, %esp
 	movl %ebx, %esi			/* start info; the loader's EBX does not survive below */
 
-	/* 4 GiB, identical, in pages of 2 MiB. */
+	/* 8 GiB, identical, in pages of 2 MiB. */
 	movl $pdpt + 3, pml4
-	movl $4, %ecx
+	movl $8, %ecx
 	movl $pd + 3, %eax
 	movl $pdpt, %edi
 1:	movl %eax, (%edi)
 	addl $4096, %eax
 	addl $8, %edi
 	loop 1b
-	movl $2048, %ecx
+	movl $4096, %ecx
 	movl $0x83, %eax
+	xorl %edx, %edx
 	movl $pd, %edi
 2:	movl %eax, (%edi)
+	movl %edx, 4(%edi)
 	addl $0x200000, %eax
+	adcl $0, %edx
 	addl $8, %edi
 	loop 2b
 
@@ -88,6 +91,6 @@ gdt_pointer:
 	.balign 4096
 pml4:	.skip 4096
 pdpt:	.skip 4096
-pd:	.skip 4 * 4096
+pd:	.skip 8 * 4096
 	.skip 16384
 stack_end:
