@@ -56,9 +56,14 @@ int arch_check(int kvm, struct error *error)
 #define LEAF_TOPOLOGY_V2  0x1fu
 #define LEAF_KVM	  0x40000001u
 #define LEAF_ADDRESSES	  0x80000008u
+#define LEAF_AMD_FEATURES 0x80000001u
+#define LEAF_AMD_SVM	  0x8000000au
 #define LEAF_AMD_TOPOLOGY 0x8000001eu
 #define LEAF_AMD_CACHES	  0x8000001du
 
+/* Guests run no guests of their own: KVM's nested half is out of their reach. */
+#define FEATURE_VMX	     (1u << 5)
+#define FEATURE_SVM	     (1u << 2)
 #define FEATURE_X2APIC	     (1u << 21)
 #define FEATURE_TSC_DEADLINE (1u << 24)
 #define FEATURE_HYPERVISOR   (1u << 31)
@@ -91,6 +96,7 @@ static void adjust(struct kvm_cpuid_entry2 *entry, unsigned cpus, bool deadline)
 {
 	switch (entry->function) {
 	case LEAF_FEATURES:
+		entry->ecx &= ~FEATURE_VMX;
 		entry->ecx |= FEATURE_X2APIC | FEATURE_HYPERVISOR;
 		if (deadline)
 			entry->ecx |= FEATURE_TSC_DEADLINE;
@@ -108,7 +114,11 @@ static void adjust(struct kvm_cpuid_entry2 *entry, unsigned cpus, bool deadline)
 		if ((entry->eax >> 5 & 7) >= 3)
 			entry->eax |= (cpus - 1) << 14;
 		break;
+	case LEAF_AMD_FEATURES:
+		entry->ecx &= ~FEATURE_SVM;
+		break;
 	case LEAF_PERFORMANCE:
+	case LEAF_AMD_SVM:
 		entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
 		break;
 	case LEAF_TOPOLOGY:
@@ -152,6 +162,23 @@ static void set_number(struct kvm_cpuid_entry2 *entry, uint32_t number)
 	}
 }
 
+static bool has_leaf(const struct kvm_cpuid2 *cpuid, uint32_t leaf, uint32_t index)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == leaf && cpuid->entries[i].index == index)
+			return true;
+	return false;
+}
+
+/* KVM names the "thread" level only; without "core" each vCPU would be a package of its own. */
+static void add_core_level(struct kvm_cpuid2 *cpuid, uint32_t leaf)
+{
+	if (!has_leaf(cpuid, leaf, 0) || has_leaf(cpuid, leaf, 1) || cpuid->nent == CPUID_ENTRIES)
+		return;
+	cpuid->entries[cpuid->nent++] = (struct kvm_cpuid_entry2){
+		.function = leaf, .index = 1, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
+}
+
 static unsigned address_bits(const struct kvm_cpuid2 *cpuid)
 {
 	for (uint32_t i = 0; i < cpuid->nent; i++)
@@ -175,6 +202,8 @@ int arch_prepare(struct machine *machine, struct error *error)
 		return error_set(error, errno, "KVM does not tell what processors it offers: %s",
 				 strerror(errno));
 	machine->run_size = (size_t)run_size;
+	add_core_level(machine->cpuid, LEAF_TOPOLOGY);
+	add_core_level(machine->cpuid, LEAF_TOPOLOGY_V2);
 	for (uint32_t i = 0; i < machine->cpuid->nent; i++)
 		adjust(&machine->cpuid->entries[i], machine->cpus, deadline);
 	machine->address_bits = address_bits(machine->cpuid);

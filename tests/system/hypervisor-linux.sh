@@ -18,7 +18,7 @@ if [ -e $device ]; then
 	echo "GUEST booted again"
 	poweroff -f
 fi
-echo "GUEST up, cpus $(nproc), clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+echo "GUEST up, cpus $(nproc), packages $(grep "physical id" /proc/cpuinfo | sort -u | wc -l), clock $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 seen=
 while :; do
 	if [ -e $device ] && [ -z "$seen" ]; then
@@ -44,7 +44,8 @@ cleanup "kill -9 $controller"
 heard() { [ "$(grep -ac "GUEST $1" console)" -ge "${2:-1}" ]; }
 
 check "Linux comes up" wait_for 120 heard up
-check "with two processors and the paravirtual clock" grep -aq 'GUEST up, cpus 2, clock kvm-clock' console
+check "with two processors in one package and the paravirtual clock" \
+	grep -aq 'GUEST up, cpus 2, packages 1, clock kvm-clock' console
 for ((i = 1; i <= 3; i++)); do
 	check "a card is attached ($i)" karuta-controller attach linux kind=null slot=5 name=five
 	check "Linux sees it" wait_for 10 heard sees $i
