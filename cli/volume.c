@@ -61,7 +61,9 @@ int volume_open(struct store **volume, int fd, uint64_t size, uint8_t key[STORE_
 	return result;
 }
 
-static int open_existing(const struct invocation *call, struct store **volume, struct error *error)
+/* *file, if wanted: a descriptor of the volume's file, the caller's. */
+static int open_existing(const struct invocation *call, struct store **volume, int *file,
+			 struct error *error)
 {
 	const char *path = call->operands[0];
 	uint8_t key[STORE_KEY_SIZE];
@@ -74,6 +76,8 @@ static int open_existing(const struct invocation *call, struct store **volume, s
 		explicit_bzero(key, sizeof(key));
 		return error_set(error, errno, "volume %.150s: %s", path, strerror(errno));
 	}
+	if (file)
+		*file = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	result = volume_open(volume, fd, 0, key, error);
 	if (result)
 		error_prefix(error, "volume %.100s", path);
@@ -115,7 +119,7 @@ static int volume_check(const struct invocation *call, struct error *error)
 	struct store *volume = NULL;
 	const char *what;
 	char size[SIZE_TEXT];
-	int result = open_existing(call, &volume, error);
+	int result = open_existing(call, &volume, NULL, error);
 
 	if (result)
 		return result;
@@ -138,33 +142,61 @@ static int volume_check(const struct invocation *call, struct error *error)
 
 /* ---- export ---- */
 
-static int export_chunk(struct store *volume, int to, uint64_t offset, uint8_t *buffer)
+/* Zeros stay a hole. */
+static int write_blocks(int to, uint64_t offset, const uint8_t *bytes, uint64_t length)
 {
-	uint64_t length = min_u64(CHUNK, volume->size - offset);
-	int result = store_do(volume, STORE_READ, offset, buffer, length);
+	int result = 0;
 
 	for (uint64_t at = 0; at < length && !result; at += STORE_BLOCK) {
-		size_t block = (size_t)min_u64(STORE_BLOCK, length - at);
-
-		if (!content_is_zero(buffer + at, block))
-			result = os_pwrite_all(to, buffer + at, block, offset + at);
+		if (!content_is_zero(bytes + at, STORE_BLOCK))
+			result = os_pwrite_all(to, bytes + at, STORE_BLOCK, offset + at);
 	}
 	return result;
 }
 
-static int export_all(struct store *volume, int to)
+static int export_stretch(struct store *volume, int to, uint64_t start, uint64_t end,
+			  uint8_t *buffer, struct progress *progress)
+{
+	int result = 0;
+
+	for (uint64_t at = start; at < end && !result; at += CHUNK) {
+		uint64_t length = min_u64(CHUNK, end - at);
+
+		result = interrupt_pending() ? -EINTR
+					     : store_do(volume, STORE_READ, at, buffer, length);
+		if (!result)
+			result = write_blocks(to, at, buffer, length);
+		progress_update(progress, at);
+	}
+	return result;
+}
+
+/* A hole in the file is a hole in the volume. */
+static int export_data(struct store *volume, int file, int to, struct progress *progress)
 {
 	CLEANUP_FREE uint8_t *buffer = aligned_alloc(STORE_BLOCK, CHUNK);
-	struct progress progress = {0};
+	uint64_t start = 0, end = 0;
 	int result = buffer ? 0 : -ENOMEM;
 
-	progress_step(&progress, "decrypt", volume->size);
 	if (!result && ftruncate(to, (off_t)volume->size))
 		result = -errno;
-	for (uint64_t offset = 0; offset < volume->size && !result; offset += CHUNK) {
-		result = interrupt_pending() ? -EINTR : export_chunk(volume, to, offset, buffer);
-		progress_update(&progress, offset);
+	while (end < volume->size && !result) {
+		result = content_next_data(file, end, volume->size, &start, &end);
+		start = align_down(start, STORE_BLOCK);
+		end = min_u64(align_up(end, STORE_BLOCK), volume->size);
+		if (!result)
+			result = export_stretch(volume, to, start, end, buffer, progress);
 	}
+	return result;
+}
+
+static int export_all(struct store *volume, int file, int to)
+{
+	struct progress progress = {0};
+	int result;
+
+	progress_step(&progress, "decrypt", volume->size);
+	result = export_data(volume, file, to, &progress);
 	if (result)
 		progress_abandon(&progress);
 	else
@@ -176,15 +208,16 @@ static int volume_export(const struct invocation *call, struct error *error)
 {
 	const char *path = call->operands[1];
 	CLEANUP_CLOSE int to = -1;
+	CLEANUP_CLOSE int file = -1;
 	struct store *volume = NULL;
-	int result = open_existing(call, &volume, error);
+	int result = open_existing(call, &volume, &file, error);
 
 	if (result)
 		return result;
 	to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (to < 0)
 		result = error_set(error, errno, "%.150s: %s", path, strerror(errno));
-	else if ((result = export_all(volume, to))) {
+	else if ((result = export_all(volume, file, to))) {
 		error_set(error, -result, "%.150s: %s", path, strerror(-result));
 		unlink(path);
 	}

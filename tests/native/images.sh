@@ -120,7 +120,7 @@ karuta image build broken --suite bookworm >build.log 2>&1 &
 build=$!
 wait_for 30 builder
 kill -KILL $build
-wait $build 2>/dev/null
+{ wait $build; } 2>/dev/null
 for pid in $(builder); do kill -KILL "$pid"; done
 wait_for 10 eval '! builder'
 refuse "a package that does not exist is named" "no-such-package" karuta image build broken --suite bookworm --include no-such-package
