@@ -29,6 +29,7 @@ static void free_slot(struct nvme *nvme, uint32_t index)
 	nvme->sq_busy[slot->queue]--;
 	nvme_release(nvme, &nvme->works[index]);
 	nvme_publish(&slot->state, NVME_SLOT_FREE);
+	nvme->completed = true;
 	nvme->free_slots[nvme->free_count++] = (uint16_t)index;
 }
 

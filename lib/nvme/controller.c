@@ -256,43 +256,46 @@ static void notice_new_size(struct nvme *nvme)
 	nvme_publish64(&state->size, nvme->setup->size);
 }
 
+/* Deletions and events come last: what was fetched asks for them. */
 static bool work_on_queues(struct nvme *nvme)
 {
+	bool more;
+
 	nvme_repost(nvme);
 	nvme_take_doorbells(nvme);
 	nvme_post_waiting(nvme);
 	nvme_run_held(nvme);
+	more = !(nvme->state->csts & NVME_CSTS_SHST) && nvme_fetch(nvme);
 	nvme_continue_deletions(nvme);
 	nvme_deliver_events(nvme);
-	return !(nvme->state->csts & NVME_CSTS_SHST) && nvme_fetch(nvme);
+	return more;
 }
 
-/* True: answers came, and something may have waited for them. */
-static bool poll_back_end(struct nvme *nvme)
+static void poll_back_end(struct nvme *nvme)
 {
-	nvme->completed = false;
 	if (nvme->ops->poll && nvme->with_back_end)
 		nvme->ops->poll(nvme->context);
 	kick(nvme);
-	return nvme->completed;
 }
 
+/* Whatever ended in here, at any of its steps, may be what an earlier step had to wait for. */
 bool nvme_process(struct nvme *nvme)
 {
 	bool more = false;
 
 	atomic_thread_fence(memory_order_acquire);
 	nvme->processing = true;
+	nvme->completed = false;
 	notice_new_size(nvme);
 	carry_out_registers(nvme);
 	if (nvme_running(nvme))
 		more = work_on_queues(nvme);
 	shut_down(nvme);
 	kick(nvme);
-	more = poll_back_end(nvme) || more;
+	poll_back_end(nvme);
 	nvme_raise_interrupts(nvme);
 	nvme->processing = false;
-	return more;
+	return more || nvme->completed;
 }
 
 static void wait_for_back_end(struct nvme *nvme)

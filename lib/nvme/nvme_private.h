@@ -85,7 +85,7 @@ struct nvme {
 	uint64_t busy_since;
 	bool kick;	 /* submitted since the last ops->kick() */
 	bool processing; /* kick and interrupts come at the end of the batch */
-	bool completed;	 /* since the last look */
+	bool completed;	 /* a request or a command has ended since nvme_process() began */
 	bool quiescing;	 /* submit nothing more */
 	bool dropping;	 /* nobody waits for the answers of what is with the back end */
 	bool flushing;	 /* the flush of a shutdown is under way, in `flush` */

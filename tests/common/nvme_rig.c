@@ -84,7 +84,11 @@ static void submit(void *context, struct nvme_io *io)
 
 static void kick(void *context)
 {
-	((struct rig *)context)->kicks++;
+	struct rig *rig = context;
+
+	rig->kicks++;
+	if (rig->prompt)
+		rig_answer_all(rig);
 }
 
 void rig_answer(struct rig *rig, unsigned which, int error)

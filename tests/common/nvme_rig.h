@@ -39,8 +39,9 @@ struct rig {
 
 	/* the back end */
 	bool late;
-	bool eager; /* with `late`: what waits is answered by ops->poll() */
-	int fail;   /* answers of the next `fail_count` requests */
+	bool eager;  /* with `late`: what waits is answered by ops->poll() */
+	bool prompt; /* with `late`: by ops->kick() */
+	int fail;    /* answers of the next `fail_count` requests */
 	unsigned fail_count;
 	struct nvme_io *waiting[NVME_COMMANDS];
 	unsigned waiting_count;
