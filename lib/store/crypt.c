@@ -342,7 +342,7 @@ static bool issue_part(struct crypt *crypt, struct job *job)
 		return false;
 	fill_part(part, job, &extent);
 	job->issued += extent.length;
-	job->all_issued = job->issued == job->request->length;
+	job->all_issued = op == STORE_FLUSH || job->issued == job->request->length;
 	if (op == STORE_READ || op == STORE_WRITE)
 		store_cursor_advance(&job->cursor, extent.length);
 	job->holds++;

@@ -36,7 +36,9 @@ enum store_op {
 struct store_request {
 	enum store_op op;
 	unsigned flags;
-	uint64_t offset, length; /* bytes, multiples of 512; offset + length <= size */
+	/* Bytes, multiples of 512; offset + length <= size. A flush is of all, whatever they say.
+	 */
+	uint64_t offset, length;
 	const struct iovec *iov; /* READ, WRITE: sums to `length`; the caller's until done */
 	size_t iov_count;
 	/*

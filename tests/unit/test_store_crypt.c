@@ -406,6 +406,19 @@ static void flush_and_force_unit_access_go_through(void **state)
 	late_store_end_all(fixture->late);
 }
 
+/* A disk's flush before or after another request carries that one's range along. */
+static void a_flush_is_one_whatever_its_range(void **state)
+{
+	struct fixture *fixture = *state;
+	struct asked asked;
+
+	ask(fixture, &asked, STORE_FLUSH, STORE_BLOCK, NULL, 2 * STORE_BLOCK);
+	assert_int_equal(fixture->late->count, 1);
+	late_store_end_all(fixture->late);
+	assert_int_equal(asked.answers, 1);
+	assert_int_equal(fixture->late->submitted[STORE_FLUSH], 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +442,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(more_than_there_is_room_for_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(flush_and_force_unit_access_go_through, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_flush_is_one_whatever_its_range, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
