@@ -51,7 +51,7 @@ static void fill_command(const struct machine *machine, const struct order *orde
 /* A command is shorter than PIPE_BUF: it is written whole or not at all. */
 static int write_command(struct machine *machine, const struct order *order)
 {
-	struct command command = {.id = ++machine->orders.last_id};
+	struct command command = {.id = machine->orders.last_id};
 	char bytes[COMMAND_MAX_SIZE];
 	int length;
 
@@ -62,11 +62,13 @@ static int write_command(struct machine *machine, const struct order *order)
 	return write(machine->commands.ours, bytes, (size_t)length) < 0 ? -errno : 0;
 }
 
-/* The descriptor goes first, so that it is there when its command is read. */
+/* The descriptor goes first, so that it is there when its command is read. The order has its number
+ * before, so that whatever becomes of it, an older one's outcome is not taken for its own. */
 static int send_order(struct machine *machine, const struct order *order)
 {
 	int ret = 0;
 
+	machine->orders.last_id++;
 	if (order->verb == COMMAND_ATTACH) {
 		struct link *bus = &machine->slots[order->slot].bus;
 

@@ -130,13 +130,15 @@ static void fail(struct machine *machine, struct slot *slot)
 	char text[STATUS_TEXT_SIZE + 64];
 
 	watch_why(&slot->watch, slot->why, sizeof(slot->why));
-	if (!slot->watch.exited)
+	if (!slot->watch.exited && !slot->watch.broken)
 		snprintf(slot->why, sizeof(slot->why), "it broke the bus protocol");
 	snprintf(text, sizeof(text), CARD_FORMAT " failed: %s", CARD(slot), slot->why);
 	machine_note(machine, "%s", text);
 	machine_answer(machine, &slot->ticket, EIO, text);
 	slot->state = SLOT_FAILED;
 	slot->deadline = os_now() + MACHINE_LEAVE_DEADLINE;
+	if (machine->state == MACHINE_STARTING)
+		machine_fail(machine, text);
 }
 
 static void leave(struct slot *slot)
@@ -294,7 +296,7 @@ void slots_turn(struct machine *machine, uint64_t now)
 /* Which cards can be asked to go, and what is in the way of the others. */
 static int check_detach(const struct slot *slot, bool force, struct error *error)
 {
-	if (slot->ticket)
+	if (slot->ticket && !(slot->state == SLOT_EJECTING && force))
 		return error_set(error, EBUSY, CARD_FORMAT ": somebody waits for it already",
 				 CARD(slot));
 	if (slot->state == SLOT_ATTACHED || slot->state == SLOT_FAILED ||
@@ -323,6 +325,8 @@ int slots_detach(struct machine *machine, const char *name, bool force, uint64_t
 	order.flags = force ? COMMAND_DETACH_FORCE : 0;
 	if (seen_state(machine, slot) != STATUS_SLOT_EMPTY && orders_push(machine, order) < 0)
 		return error_set(error, EBUSY, CARD_FORMAT ": too many commands wait", CARD(slot));
+	/* Who waits for the guest to let go hears that it was not asked any longer. */
+	machine_answer(machine, &slot->ticket, ECANCELED, "the card is taken out by force");
 	slot->state = SLOT_EJECTING;
 	slot->ticket = ticket;
 	slot->deadline = os_now() + timeout;
@@ -368,6 +372,9 @@ bool slots_busy(const struct machine *machine)
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
 		enum slot_state state = machine->slots[i].state;
 
+		/* A guest that has not let go in time may take for ever. */
+		if (state == SLOT_EJECTING && !machine->slots[i].ticket)
+			continue;
 		if (state != SLOT_EMPTY && state != SLOT_ATTACHED && state != SLOT_FAILED)
 			return true;
 	}
