@@ -8,12 +8,15 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "base/base.h"
 #include "os/fd.h"
 #include "strict.h"
+
+#define CONNECT_SECONDS 5
 
 static int set_path(struct sockaddr_un *address, const char *path, struct error *error)
 {
@@ -63,9 +66,12 @@ static int open_folder(const struct sockaddr_un *address, bool make)
 
 int address_connect(const struct sockaddr_un *address)
 {
+	static const struct timeval patience = {.tv_sec = CONNECT_SECONDS};
 	CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+	/* connect(2) waits while the backlog of one that does not accept any more is full. */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+	    connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
 		return -errno;
 	return os_steal_fd(&fd);
 }
@@ -83,6 +89,10 @@ static int remove_stale(const struct sockaddr_un *address)
 	fd = address_connect(address);
 	if (fd >= 0 || fd == -EAGAIN)
 		return -EADDRINUSE;
+	/* Anything else may well be somebody's: one for datagrams, one that we may not connect to.
+	 */
+	if (fd != -ECONNREFUSED)
+		return fd;
 	return unlink(address->sun_path) < 0 ? -errno : 0;
 }
 

@@ -15,7 +15,7 @@ int address_find(const char *name, const char *given, struct sockaddr_un *addres
 		 struct error *error);
 /* A listening, non-blocking socket of mode 0600. `make_folder`: its folder may be missing. */
 int address_listen(const struct sockaddr_un *address, bool make_folder, struct error *error);
-/* A connected socket or -errno. */
+/* A connected socket or -errno; -EAGAIN: who listens there takes nobody on. */
 int address_connect(const struct sockaddr_un *address);
 
 #endif
