@@ -46,7 +46,8 @@ static int from_arguments(char **arguments, int count, json_t **card, struct err
 					 "%s: must be MEMBER=VALUE, such as kind=volume",
 					 arguments[i]);
 		snprintf(name, sizeof(name), "%.*s", (int)(equals - arguments[i]), arguments[i]);
-		json_object_set_new(*card, name, make_value(name, equals + 1));
+		if (json_object_set_new(*card, name, make_value(name, equals + 1)) < 0)
+			return error_set(error, EINVAL, "card: %s: is not UTF-8", name);
 	}
 	return 0;
 }
@@ -88,8 +89,9 @@ static int prepare_member(json_t *card, const struct card_spec *spec, size_t ind
 
 	if (!value->given)
 		return 0;
-	if (member->type == CARD_STORE)
-		return json_object_set_new(card, member->name, json_string(value->text));
+	if (member->type == CARD_STORE &&
+	    json_object_set_new(card, member->name, json_string(value->text)) < 0)
+		return strict_refuse(place, member->name, "%s is not UTF-8", value->text);
 	if (member->type == CARD_KEY)
 		return prepare_key(card, member->name, value->number, key, place);
 	return 0;
