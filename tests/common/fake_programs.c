@@ -98,6 +98,8 @@ static int attach(struct hypervisor *hypervisor, unsigned slot)
 		return -EPROTO;
 	hypervisor->links[slot] = fd;
 	hypervisor->page->slots[slot] = STATUS_SLOT_PRESENT;
+	if (is(hypervisor, "RUDE") && send(fd, &byte, 1, MSG_NOSIGNAL) < 0)
+		_exit(94);
 	return 0;
 }
 
@@ -127,6 +129,16 @@ static void end(struct hypervisor *hypervisor, enum status_reason reason, int co
 	_exit(code);
 }
 
+static void start(struct hypervisor *hypervisor)
+{
+	say(hypervisor, "hello\n");
+	status_set(hypervisor->page, STATUS_RUNNING, STATUS_REASON_NONE, "");
+	if (!is(hypervisor, "DYING"))
+		return;
+	os_close(&hypervisor->descriptors);
+	alarm(3);
+}
+
 static int carry_out(struct hypervisor *hypervisor, const struct command *command)
 {
 	switch (command->verb) {
@@ -139,8 +151,7 @@ static int carry_out(struct hypervisor *hypervisor, const struct command *comman
 		return detach(hypervisor, command);
 	case COMMAND_START:
 	case COMMAND_RESUME:
-		say(hypervisor, "hello\n");
-		status_set(hypervisor->page, STATUS_RUNNING, STATUS_REASON_NONE, "");
+		start(hypervisor);
 		return 0;
 	case COMMAND_PAUSE:
 		status_set(hypervisor->page, STATUS_PAUSED, STATUS_REASON_NONE, "");
@@ -254,6 +265,7 @@ void fake_card(int argc, char **argv)
 	int bus = option(argc, argv, "--bus-fd"), key = option(argc, argv, "--key-fd");
 	char kind[16], text[STATUS_TEXT_SIZE] = "", byte;
 	size_t used;
+	ssize_t got;
 
 	first_word(option(argc, argv, "--store"), kind, sizeof(kind));
 	status_init(page, STATUS_CARD);
@@ -263,14 +275,19 @@ void fake_card(int argc, char **argv)
 	}
 	if (!strcmp(kind, "SLEEPY"))
 		pause();
+	if (!strcmp(kind, "LATE"))
+		sleep(1);
 	list_descriptors(text, sizeof(text) - 64);
 	used = strlen(text);
 	used += (size_t)snprintf(text + used, 8, "key=");
 	if (key >= 0 && os_read_full(key, text + used, 40) <= 0)
 		_exit(96);
 	status_set(page, STATUS_READY, STATUS_REASON_NONE, text);
-	if (recv(bus, &byte, 1, 0) < 0)
+	got = recv(bus, &byte, 1, 0);
+	if (got < 0)
 		_exit(95);
+	if (got && !strcmp(kind, "MORTAL"))
+		_exit(93);
 	if (!strcmp(kind, "CLINGY"))
 		pause();
 	_exit(0);

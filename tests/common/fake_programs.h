@@ -17,6 +17,8 @@
  *   DEAF  takes no command
  *   ZOMBIE  says that it has ended and stays
  *   LOUD  fills the console without end
+ *   RUDE  writes to each card's link
+ *   DYING closes its descriptor channel when started; is gone a while later
  */
 _Noreturn void fake_hypervisor(int argc, char **argv);
 
@@ -26,6 +28,7 @@ _Noreturn void fake_hypervisor(int argc, char **argv);
  *   FAIL  says that the store is broken
  *   SLEEPY never gets ready
  *   MORTAL is ready, dies when its link is written to
+ *   LATE  gets ready after a second
  *   CLINGY does not end with its link
  * A card without a store is good. Its status text: the descriptors that it has, and the key.
  */

@@ -83,6 +83,8 @@ static pid_t run(const char *kernel, const char *cards)
 			_exit(90);
 		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 50) < 0)
 			_exit(91);
+		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 52) < 0)
+			_exit(91);
 		execl("./karuta-controller", "karuta-controller", "run", "i.json", "--socket", "s",
 		      NULL);
 		_exit(92);
@@ -192,6 +194,11 @@ static void tells_why_it_does_not_start(void **state)
 		 "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"sleepy.vol\", "
 		 "\"key_fd\": 50}",
 		 "card v (slot 1): its program did not get ready in time"},
+		{"RUDE",
+		 "{\"kind\": \"volume\", \"name\": \"m\", \"store\": \"mortal.vol\", "
+		 "\"key_fd\": 50}, {\"kind\": \"volume\", \"store\": \"late.vol\", "
+		 "\"key_fd\": 52}",
+		 "card m (slot 1) failed: ended with exit code 93"},
 		{"GOOD",
 		 "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"missing.vol\", "
 		 "\"key_fd\": 50}",
@@ -293,6 +300,45 @@ static void stubborn_guest_needs_force(void **state)
 	assert_int_equal(sh("./karuta-controller stop test --timeout 1 --socket s"), 1);
 	assert_true(says("no answer within 1 s"));
 	kill_instance(pid);
+}
+
+static void force_overtakes_who_waits(void **state)
+{
+	pid_t pid = run_until_running("STUBBORN", "{\"kind\": \"null\", \"name\": \"n\"}");
+
+	(void)state;
+	assert_int_equal(
+		sh("./karuta-controller detach test n --timeout 60 --socket s >first 2>&1 &\n"
+		   "for i in $(seq 500); do ./karuta-controller status test --socket s | "
+		   "grep -q ejecting && break; sleep 0.02; done\n"
+		   "./karuta-controller detach test n --force --socket s; ret=$?\n"
+		   "wait; cat first; exit $ret"),
+		0);
+	assert_true(says("the card is taken out by force"));
+	kill_instance(pid);
+}
+
+/* An outcome that stands on the page from before is not the new command's. */
+static void dying_hypervisor_attaches_nothing(void **state)
+{
+	pid_t pid = run_until_running("DYING", "");
+
+	(void)state;
+	assert_int_equal(sh("./karuta-controller attach test kind=null --socket s"), 1);
+	assert_int_equal(wait_end(pid), 1);
+}
+
+static void other_peoples_sockets_stay(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/log", folder);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(sh("./karuta-controller run i.json --socket log </dev/null"), 1);
+	assert_true(says("command socket log: "));
+	assert_int_equal(sh("rm log"), 0);
 }
 
 static void dead_card_is_reported_and_replaced(void **state)
@@ -504,7 +550,7 @@ static int make_folder(void **state)
 		 (int)(strrchr(self, '/') - self), self);
 	return sh("cp %s karuta-controller && cp %s karuta-hypervisor && cp %s karuta-card-null && "
 		  "cp %s karuta-card-volume && mkdir sub && mkfifo fifo && "
-		  "printf 'open sesame' >key && for i in good fail sleepy clingy; do "
+		  "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy; do "
 		  "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
 		  controller, self, self, self);
 }
@@ -532,6 +578,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(hands_the_key_over),
 		cmocka_unit_test(failed_attach_changes_nothing),
 		cmocka_unit_test(stubborn_guest_needs_force),
+		cmocka_unit_test(force_overtakes_who_waits),
+		cmocka_unit_test(dying_hypervisor_attaches_nothing),
+		cmocka_unit_test(other_peoples_sockets_stay),
 		cmocka_unit_test(dead_card_is_reported_and_replaced),
 		cmocka_unit_test(clingy_card_is_ended),
 		cmocka_unit_test(simple_verbs),
