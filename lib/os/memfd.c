@@ -51,6 +51,11 @@ int os_map(int fd, uint64_t offset, uint64_t size, bool write, void **mapping)
 
 void os_unmap(void *mapping, uint64_t size)
 {
-	if (mapping)
-		munmap(mapping, size);
+	/* Huge pages were mapped whole, and are unmapped whole: -EINVAL for less. */
+	const uint64_t pages[] = {1, 2 * MIB, GIB};
+
+	for (size_t i = 0; mapping && i < ARRAY_LEN(pages); i++) {
+		if (!munmap(mapping, align_up(size, pages[i])) || errno != EINVAL)
+			return;
+	}
 }

@@ -36,16 +36,34 @@ static bool is_guarded(uintptr_t address)
 	return false;
 }
 
-/* Async-signal-safe: mmap, and raising the signal again with its default action. */
+/* A mapping of huge pages can only be replaced by whole ones: -EINVAL for less. */
+static bool replace_page(uintptr_t address)
+{
+	const uintptr_t sizes[] = {page_size, 2 * MIB, GIB};
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		void *page = (void *)(address & ~(sizes[i] - 1));
+
+		if (mmap(page, sizes[i], PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+			return true;
+		if (errno != EINVAL)
+			return false;
+	}
+	return false;
+}
+
+/*
+ * Async-signal-safe: mmap, and raising the signal again with its default action. Memory that is
+ * broken (BUS_MCEERR_AR) is not the peer's doing: going on would lose data silently.
+ */
 static void handle(int signal, siginfo_t *info, void *context)
 {
-	uintptr_t page = (uintptr_t)info->si_addr & ~(page_size - 1);
+	uintptr_t address = (uintptr_t)info->si_addr;
 	int saved = errno;
 
 	(void)context;
-	if (is_guarded((uintptr_t)info->si_addr) &&
-	    mmap((void *)page, page_size, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
+	if (info->si_code == BUS_ADRERR && is_guarded(address) && replace_page(address)) {
 		atomic_fetch_add_explicit(&replaced, 1, memory_order_relaxed);
 		errno = saved;
 		return;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -11,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
@@ -142,6 +145,63 @@ static void truncated_file_reads_as_zeros(void **state)
 	close(fd);
 }
 
+/* The handler is told of broken memory by a signal that the test sends itself. */
+static void broken_memory_ends_the_program(void **state)
+{
+	int fd = os_memfd("breaks", 4096), status;
+	siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_MCEERR_AR};
+	void *mapping;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(os_map(fd, 0, 4096, true, &mapping), 0);
+	info.si_addr = mapping;
+	child = fork();
+	if (!child) {
+		os_sigbus_install();
+		os_sigbus_guard(mapping, 4096);
+		/* The second one stands for the access that is done again. */
+		for (int i = 0; i < 2; i++)
+			syscall(SYS_rt_sigqueueinfo, getpid(), SIGBUS, &info);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+	os_unmap(mapping, 4096);
+	close(fd);
+}
+
+static bool is_mapped(void *address)
+{
+	unsigned char resident;
+
+	return !mincore(address, 4096, &resident);
+}
+
+/* Where the machine has huge pages set aside (vm.nr_hugepages). */
+static void huge_pages_are_replaced_and_unmapped_whole(void **state)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	uint8_t *mapping;
+
+	(void)state;
+	if (fd < 0 || ftruncate(fd, 4 * MIB) < 0 ||
+	    os_map(fd, 0, 2 * MIB + 4096, true, (void **)&mapping) < 0) {
+		os_close(&fd);
+		skip();
+	}
+	assert_int_equal(os_sigbus_install(), 0);
+	assert_int_equal(os_sigbus_guard(mapping, 2 * MIB + 4096), 0);
+	mapping[4096] = 1;
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(*(volatile uint8_t *)&mapping[4096], 0);
+	os_sigbus_release(mapping);
+	os_unmap(mapping, 2 * MIB + 4096);
+	assert_false(is_mapped(mapping));
+	assert_false(is_mapped(mapping + 4 * MIB - 4096));
+	close(fd);
+}
+
 struct pair_of_sources {
 	struct os_loop *loop;
 	int a, b, calls;
@@ -222,6 +282,8 @@ int main(void)
 		cmocka_unit_test(memfd_keeps_its_size),
 		cmocka_unit_test(read_only_memfd_cannot_be_written),
 		cmocka_unit_test(truncated_file_reads_as_zeros),
+		cmocka_unit_test(broken_memory_ends_the_program),
+		cmocka_unit_test(huge_pages_are_replaced_and_unmapped_whole),
 		cmocka_unit_test(removed_source_is_not_called),
 		cmocka_unit_test(spawned_program_has_only_its_descriptors),
 		cmocka_unit_test(spawn_tells_why_it_failed),
