@@ -55,8 +55,12 @@ static int remove_stale(const struct sockaddr_un *address)
 	probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (probe < 0)
 		return -errno;
-	if (!connect(probe, (const struct sockaddr *)address, sizeof(*address)) || errno == EAGAIN)
+	/* EAGAIN: its backlog is full; EPROTOTYPE: it is served, but not as a stream. */
+	if (!connect(probe, (const struct sockaddr *)address, sizeof(*address)) ||
+	    errno == EAGAIN || errno == EPROTOTYPE)
 		return -EADDRINUSE;
+	if (errno != ECONNREFUSED)
+		return -errno;
 	return unlink(address->sun_path) < 0 ? -errno : 0;
 }
 

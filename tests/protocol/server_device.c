@@ -471,6 +471,25 @@ static void stale_socket_is_replaced_and_nothing_else(void **state)
 	rmdir(directory);
 }
 
+/* Nobody can connect to it as a stream, and yet it is in use. */
+static void socket_of_another_kind_is_left_alone(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char directory[] = "/tmp/karuta-bus-XXXXXX";
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct error error;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/log", directory);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(vfu_server_bind(address.sun_path, &error), -EADDRINUSE);
+	assert_int_equal(access(address.sun_path, F_OK), 0);
+	os_close(&fd);
+	unlink(address.sun_path);
+	rmdir(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +508,7 @@ int main(void)
 		cmocka_unit_test(irq_info_is_checked),
 		cmocka_unit_test(listening_serves_one_after_the_other),
 		cmocka_unit_test(stale_socket_is_replaced_and_nothing_else),
+		cmocka_unit_test(socket_of_another_kind_is_left_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
