@@ -142,7 +142,9 @@ static bool serve_next(struct vfu_server *server)
 
 static void run(struct vfu_server *server)
 {
-	for (int i = 0; i < BATCH && !server->lost; i++) {
+	int served;
+
+	for (served = 0; served < BATCH && !server->lost; served++) {
 		int ret = vfu_writer_flush(&server->out, server->socket);
 
 		if (ret == -EPIPE)
@@ -150,6 +152,10 @@ static void run(struct vfu_server *server)
 		if (ret || !serve_next(server))
 			break;
 	}
+	/* The reader may hold a message that found no room behind those that were just served:
+	 * epoll does not know of it. */
+	if (served == BATCH)
+		os_eventfd_signal(server->kick);
 	if (server->lost)
 		lose_client(server);
 	else

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "base/base.h"
 #include "bus.h"
@@ -330,6 +331,49 @@ static void kept_requests_go_with_their_client(void **state)
 	os_close(&fd);
 }
 
+/* 64 writes that fill what is kept to the last bytes, then a read. A process of its own sends them:
+ * they are more than a socket takes. They are too long for the BAR, so that nothing is done. */
+static pid_t flood(void)
+{
+	static uint8_t write[17316];
+	struct vfio_user_region_access access = {.count = sizeof(write) - sizeof(access)};
+	struct vfio_user_header header = {.command = VFIO_USER_REGION_WRITE,
+					  .size = sizeof(header) + sizeof(write),
+					  .flags = VFIO_USER_NO_REPLY};
+	pid_t child = fork();
+
+	if (child)
+		return child;
+	memcpy(write, &access, sizeof(access));
+	for (int i = 0; i < 64; i++) {
+		os_write_all(bus.peer, &header, sizeof(header));
+		os_write_all(bus.peer, write, sizeof(write));
+	}
+	access.count = 4;
+	header = (struct vfio_user_header){.command = VFIO_USER_REGION_READ, .size = 32, .id = 100};
+	os_write_all(bus.peer, &header, sizeof(header));
+	os_write_all(bus.peer, &access, sizeof(access));
+	_exit(0);
+}
+
+/* The request that found no room is there already: no event of the socket's will tell of it. */
+static void request_that_found_no_room_is_answered(void **state)
+{
+	uint8_t byte;
+	pid_t child;
+
+	(void)state;
+	bus_open(&bus);
+	child = flood();
+	assert_int_equal(vfu_server_dma_read(bus.server, 0, &byte, 1), -ETIMEDOUT);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_true(vfu_server_has_client(bus.server));
+	bus_turn(&bus);
+	expect_request(0, VFIO_USER_DMA_READ, 0, 1, 0);
+	expect_answer(100, VFIO_USER_REGION_READ);
+	bus_end(&bus);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +391,7 @@ int main(void)
 		cmocka_unit_test(requests_meanwhile),
 		cmocka_unit_test(client_that_waits_for_us_is_kept),
 		cmocka_unit_test(kept_requests_go_with_their_client),
+		cmocka_unit_test(request_that_found_no_room_is_answered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
