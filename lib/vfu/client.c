@@ -216,6 +216,5 @@ int vfu_client_poll(struct vfu_client *client)
 	if (pthread_mutex_trylock(&client->lock))
 		return 0;
 	ret = vfu_client_is_dead(client) ? -EPIPE : poll_some(client);
-	pthread_mutex_unlock(&client->lock);
-	return ret;
+	return vfu_client_unlock(client, ret);
 }

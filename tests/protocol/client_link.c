@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "bus.h"
 #include "card.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -208,6 +209,17 @@ static void answer_to_a_posted_write_kills_the_link(void **state)
 	card_end(&card);
 }
 
+/* A dead link may stay for as long as its slot does: it holds nothing of the card's. */
+static void poll_that_kills_the_link_keeps_no_descriptors(void **state)
+{
+	(void)state;
+	card_start(&card, CARD_LONG_MS);
+	card_replies(&card, 1, VFIO_USER_RESET, NULL, 0, 3);
+	assert_int_equal(vfu_client_poll(card.client), -EPROTO);
+	assert_int_equal(bus_count_fds(), card.fds_before + 2);
+	card_end(&card);
+}
+
 /* While the client waits; then by poll. Each is answered, and the real reply still arrives. */
 static void dma_of_the_card_is_served(void **state)
 {
@@ -362,6 +374,7 @@ int main(void)
 		cmocka_unit_test(death_kills_the_link),
 		cmocka_unit_test(card_that_does_not_read_kills_the_link),
 		cmocka_unit_test(answer_to_a_posted_write_kills_the_link),
+		cmocka_unit_test(poll_that_kills_the_link_keeps_no_descriptors),
 		cmocka_unit_test(dma_of_the_card_is_served),
 		cmocka_unit_test(without_ops_dma_is_refused),
 		cmocka_unit_test(posted_dma_is_not_answered),
