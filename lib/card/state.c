@@ -67,12 +67,14 @@ static bool is_all_zeros(const struct card *card)
 	return !bytes[0] && !memcmp(bytes, bytes + 1, size - 1);
 }
 
+/* `magic` first: an area that is neither marked nor empty would be refused for ever. */
 static int begin_anew(struct card *card, struct error *error)
 {
 	struct card_area *area = card->area;
 
-	memset(area, 0, card_state_needed(card->ops));
 	atomic_store(&area->magic, CARD_STATE_SETUP);
+	memset((uint8_t *)area + sizeof(area->magic), 0,
+	       card_state_needed(card->ops) - sizeof(area->magic));
 	area->frame_version = CARD_FRAME_VERSION;
 	area->state_version = card->ops->state_version;
 	area->size = card_state_needed(card->ops);
