@@ -231,12 +231,20 @@ static void take_answer(struct nvme *nvme, struct nvme_work *work, int error)
 		nvme_io_continue(nvme, work);
 }
 
+/* The clock may have been set back meanwhile. */
+static void count_busy_time(struct nvme *nvme)
+{
+	uint64_t now = nvme->ops->now_ms(nvme->context);
+
+	if (now > nvme->busy_since)
+		nvme->state->counters.busy_ms += now - nvme->busy_since;
+}
+
 void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error)
 {
 	nvme->completed = true;
 	if (!--nvme->with_back_end)
-		nvme->state->counters.busy_ms +=
-			nvme->ops->now_ms(nvme->context) - nvme->busy_since;
+		count_busy_time(nvme);
 	take_answer(nvme, &nvme->works[io->slot], error);
 	if (!nvme->processing) {
 		kick(nvme);

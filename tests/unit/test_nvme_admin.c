@@ -360,6 +360,23 @@ static void smart_counts(void **context)
 	assert_int_equal(smart->critical_warning, 0);
 }
 
+static void a_clock_that_is_set_back_counts_for_nothing(void **context)
+{
+	struct rig *rig = *context;
+	const struct nvme_smart *smart = (void *)rig_at(rig, RIG_DATA);
+
+	rig_create_cq(rig, 1, 64, 1);
+	rig_create_sq(rig, 1, 64, 1);
+	rig->late = true;
+	rig_submit(rig, 1, rig_io(rig, NVME_CMD_READ, 0, 1, RIG_DATA));
+	rig_process(rig);
+	rig->now -= 500000;
+	rig_answer_all(rig);
+	assert_int_equal(get_log(rig, NVME_LOG_SMART, 0, 512), NVME_OK);
+	assert_int_equal(smart->busy_minutes[0], 0);
+	assert_int_equal(smart->power_on_hours[0], 0);
+}
+
 static void errors_are_logged(void **context)
 {
 	struct rig *rig = *context;
@@ -601,6 +618,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(features_that_are_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(timestamp, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(smart_counts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_counts_for_nothing, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(errors_are_logged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(log_page_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(effects_tell_the_truth, set_up, tear_down),
