@@ -5,7 +5,7 @@
  * A request holds one `struct file_io` and has one step under way at a time: the whole transfer,
  * then what a short one left over; a discard is a chain of such steps. There are as many file_ios
  * as ring entries, so neither ring can overflow; more requests wait in a queue. The ring is bound
- * to the store's file and to the six operations used here before it is enabled
+ * to the store's file and to the five operations used here before it is enabled
  * (IORING_REGISTER_RESTRICTIONS): inside a sandbox it is no way round the system call list. Its own
  * descriptor is the event descriptor: readable while completions wait.
  */
@@ -53,8 +53,9 @@ struct file {
 	struct file_io ios[ENTRIES];
 };
 
-/* Never written: not const so that it lies in .bss, where reading it takes no memory. */
-static uint8_t zeros[ZEROS_SIZE];
+/* Never written: not const so that it lies in .bss, where reading it takes no memory. Aligned for
+ * O_DIRECT. */
+static _Alignas(STORE_BLOCK) uint8_t zeros[ZEROS_SIZE];
 
 static const int zero_modes[] = {
 	[ZERO_PUNCH] = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
