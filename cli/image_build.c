@@ -114,7 +114,9 @@ static int find_sources(struct build *build, struct error *error)
 		list.at[0] =
 			(struct apt_source){strdup(mirror), strdup("stable"), strdup("main"), NULL};
 		list.count = 1;
-		result = list.at[0].uri && list.at[0].suite && list.at[0].components ? 0 : -ENOMEM;
+		result = list.at[0].uri && list.at[0].suite && list.at[0].components
+				 ? 0
+				 : error_set(error, ENOMEM, "out of memory");
 	} else {
 		result = apt_sources_load(&list, "/etc/apt", error);
 	}

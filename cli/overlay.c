@@ -21,10 +21,11 @@ _Static_assert(sizeof(struct header) == BLOCK, "the header of ustar is one block
 /* Absolute, and nowhere does it step up. */
 static bool is_good_path(const char *path)
 {
-	const char *up = strstr(path, "/..");
-
-	return path[0] == '/' && path[1] && path[strlen(path) - 1] != '/' &&
-	       !(up && (up[3] == '/' || !up[3]));
+	for (const char *up = path; (up = strstr(up, "/..")); up++) {
+		if (up[3] == '/' || !up[3])
+			return false;
+	}
+	return path[0] == '/' && path[1] && path[strlen(path) - 1] != '/';
 }
 
 /* The name's end goes to `name`, what is before a slash to `prefix`; neither need end in a zero. */

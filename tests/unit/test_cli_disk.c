@@ -14,6 +14,7 @@
 #include "base/base.h"
 #include "content.h"
 #include "os/fd.h"
+#include "overlay.h"
 #include "partition.h"
 #include "qcow2.h"
 
@@ -363,6 +364,22 @@ static void zeros_are_known(void **state)
 	assert_true(content_is_zero(bytes, 4095));
 }
 
+static void copies_stay_in_the_image(void **state)
+{
+	static const char *const bad[] = {"",	       "/",	    "etc/motd",	  "/etc/",
+					  "/..",       "/../a",	    "/a/../b",	  "/a/..",
+					  "/..a/../b", "/a/..b/..", "/...../../a"};
+	int tar = memfd_create("tar", MFD_CLOEXEC);
+	struct error error;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(overlay_add_text(tar, bad[i], 0644, "", &error), -EINVAL);
+	assert_int_equal(lseek(tar, 0, SEEK_END), 0);
+	assert_int_equal(overlay_add_text(tar, "/..a/b../.c", 0644, "", &error), 0);
+	close(tar);
+}
+
 #define DISK_TEST(name) cmocka_unit_test_setup_teardown(name, make_disk, close_disk)
 
 int main(void)
@@ -386,6 +403,7 @@ int main(void)
 		DISK_TEST(data_is_found_between_holes),
 		DISK_TEST(checksums_are_those_of_sha256sum),
 		cmocka_unit_test(zeros_are_known),
+		cmocka_unit_test(copies_stay_in_the_image),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
