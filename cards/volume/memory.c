@@ -13,6 +13,7 @@
 
 struct mapping {
 	unsigned long start, end, inode;
+	unsigned long changed_kib; /* copies of our own, in memory or already in swap */
 	char access[5];
 	bool heap;
 };
@@ -36,7 +37,7 @@ static bool parse_header(const char *line, struct mapping *mapping)
  * file when it is used. Relocating and initialising libcrypto touches some megabytes of it, serving
  * requests a few pages.
  */
-static void settle(const struct mapping *mapping, unsigned long changed_kib)
+static void settle(const struct mapping *mapping)
 {
 	void *start = (void *)mapping->start;
 	size_t size = mapping->end - mapping->start;
@@ -44,7 +45,7 @@ static void settle(const struct mapping *mapping, unsigned long changed_kib)
 	if (mapping->heap)
 		mlock2(start, size, MLOCK_ONFAULT);
 	else if (mapping->inode && mapping->access[1] == '-' && mapping->access[3] == 'p' &&
-		 !changed_kib)
+		 !mapping->changed_kib)
 		madvise(start, size, MADV_DONTNEED);
 }
 
@@ -61,14 +62,19 @@ void volume_memory_settle(void)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
 	struct mapping mapping = {0};
-	unsigned long changed_kib;
+	unsigned long kib;
 	char line[4352]; /* a path of PATH_MAX and what stands before it */
 
 	stay_small();
 	while (maps && fgets(line, sizeof(line), maps)) {
-		if (!parse_header(line, &mapping) &&
-		    sscanf(line, "Anonymous: %lu kB", &changed_kib) == 1)
-			settle(&mapping, changed_kib);
+		if (parse_header(line, &mapping))
+			continue;
+		if (sscanf(line, "Anonymous: %lu kB", &kib) == 1)
+			mapping.changed_kib += kib;
+		if (sscanf(line, "Swap: %lu kB", &kib) == 1) {
+			mapping.changed_kib += kib;
+			settle(&mapping);
+		}
 	}
 	if (maps)
 		fclose(maps);
