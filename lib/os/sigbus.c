@@ -23,7 +23,8 @@ static _Atomic size_t used; /* no range at or above this index */
 static _Atomic uint64_t replaced;
 static uintptr_t page_size;
 
-static bool is_guarded(uintptr_t address)
+/* NULL: nobody guards it. */
+static struct range *find(uintptr_t address)
 {
 	size_t count = atomic_load_explicit(&used, memory_order_acquire);
 
@@ -31,26 +32,36 @@ static bool is_guarded(uintptr_t address)
 		uintptr_t start = atomic_load_explicit(&ranges[i].start, memory_order_acquire);
 
 		if (start && address >= start && address - start < ranges[i].size)
-			return true;
+			return &ranges[i];
 	}
-	return false;
+	return NULL;
 }
 
-/* A mapping of huge pages can only be replaced by whole ones: -EINVAL for less. */
-static bool replace_page(uintptr_t address)
+static bool put_zeros(uintptr_t start, uint64_t size, int fixed)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+	return mmap((void *)start, size, PROT_READ | PROT_WRITE, flags | fixed, -1, 0) !=
+	       MAP_FAILED;
+}
+
+/*
+ * A mapping of huge pages can only be replaced by whole ones: -EINVAL for less. Pages here and
+ * there split the mapping up to the limit of a process (vm.max_map_count): then all of it goes, and
+ * has to be unmapped first, since at the limit nothing more can be mapped.
+ */
+static bool replace_page(const struct range *range, uintptr_t address)
 {
 	const uintptr_t sizes[] = {page_size, 2 * MIB, GIB};
 
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
-		void *page = (void *)(address & ~(sizes[i] - 1));
-
-		if (mmap(page, sizes[i], PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+		if (put_zeros(address & ~(sizes[i] - 1), sizes[i], MAP_FIXED))
 			return true;
 		if (errno != EINVAL)
-			return false;
+			break;
 	}
-	return false;
+	return !munmap((void *)range->start, range->size) &&
+	       put_zeros(range->start, range->size, MAP_FIXED_NOREPLACE);
 }
 
 /*
@@ -60,10 +71,11 @@ static bool replace_page(uintptr_t address)
 static void handle(int signal, siginfo_t *info, void *context)
 {
 	uintptr_t address = (uintptr_t)info->si_addr;
+	const struct range *range = find(address);
 	int saved = errno;
 
 	(void)context;
-	if (info->si_code == BUS_ADRERR && is_guarded(address) && replace_page(address)) {
+	if (info->si_code == BUS_ADRERR && range && replace_page(range, address)) {
 		atomic_fetch_add_explicit(&replaced, 1, memory_order_relaxed);
 		errno = saved;
 		return;

@@ -2,7 +2,8 @@
 /*
  * A peer can truncate a file that we have mapped; touching it then raises SIGBUS. With the guard
  * on, such a page is replaced by a private page of zeros and the program goes on: the peer hurts
- * its own data only. A SIGBUS outside the guarded ranges still ends the program.
+ * its own data only. A SIGBUS outside the guarded ranges, or for memory that is broken, still ends
+ * the program.
  */
 #ifndef KARUTA_OS_SIGBUS_H
 #define KARUTA_OS_SIGBUS_H

@@ -145,6 +145,26 @@ static void truncated_file_reads_as_zeros(void **state)
 	close(fd);
 }
 
+/* Every second page: each splits the mapping in two, until no process may have more mappings. */
+static void truncation_cannot_use_up_the_mappings(void **state)
+{
+	const uint64_t size = 80000 * 4096ul;
+	int fd = memfd_create("shrinks", MFD_CLOEXEC);
+	uint8_t *mapping;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(os_map(fd, 0, size, true, (void **)&mapping), 0);
+	assert_int_equal(os_sigbus_install(), 0);
+	assert_int_equal(os_sigbus_guard(mapping, size), 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	for (uint64_t at = 0; at < size; at += 8192)
+		assert_int_equal(*(volatile uint8_t *)&mapping[at], 0);
+	os_sigbus_release(mapping);
+	os_unmap(mapping, size);
+	close(fd);
+}
+
 /* The handler is told of broken memory by a signal that the test sends itself. */
 static void broken_memory_ends_the_program(void **state)
 {
@@ -282,6 +302,7 @@ int main(void)
 		cmocka_unit_test(memfd_keeps_its_size),
 		cmocka_unit_test(read_only_memfd_cannot_be_written),
 		cmocka_unit_test(truncated_file_reads_as_zeros),
+		cmocka_unit_test(truncation_cannot_use_up_the_mappings),
 		cmocka_unit_test(broken_memory_ends_the_program),
 		cmocka_unit_test(huge_pages_are_replaced_and_unmapped_whole),
 		cmocka_unit_test(removed_source_is_not_called),
