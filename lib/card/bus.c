@@ -162,17 +162,24 @@ static const struct vfu_device_ops server_ops = {
 	.quiesce = serve_quiesce,
 };
 
+/* Adds what is new: the page may have counted for a process before this one. */
+static void count_bus(struct card *card)
+{
+	struct vfu_server_counters now = vfu_server_counters(card->server);
+
+	card_count(card, STATUS_CARD_CLIENTS, now.clients - card->counted.clients);
+	card_count(card, STATUS_CARD_PROTOCOL_ERRORS,
+		   now.protocol_errors - card->counted.protocol_errors);
+	card->counted = now;
+}
+
 bool card_bus_work(struct card *card)
 {
-	struct vfu_server_counters counters = vfu_server_counters(card->server);
 	bool again = false;
 
 	if (card->ops->work && !card->held && vfu_server_has_client(card->server))
 		again = card->ops->work(card);
-	atomic_store_explicit(&card->status->counters[STATUS_CARD_CLIENTS], counters.clients,
-			      memory_order_relaxed);
-	atomic_store_explicit(&card->status->counters[STATUS_CARD_PROTOCOL_ERRORS],
-			      counters.protocol_errors, memory_order_relaxed);
+	count_bus(card);
 	return again;
 }
 

@@ -65,7 +65,8 @@ struct card {
 	struct status_page *status;
 	struct os_loop *loop;
 	struct vfu_server *server;
-	struct vfu_device function; /* as the bus sees it */
+	struct vfu_server_counters counted; /* of the server's, on the status page */
+	struct vfu_device function;	    /* as the bus sees it */
 	struct vfu_io_fd *io_fds;
 	struct card_doorbell *doorbells;
 	int signals; /* signalfd(2): SIGTERM, SIGINT */

@@ -451,6 +451,18 @@ static void work_is_held_after_a_restart(void **state)
 	assert_int_equal(harness_read(harness, 0, MASTERED, 8), 1);
 }
 
+/* The page outlives the process. */
+static void counters_go_on_from_what_is_there(void **state)
+{
+	struct harness *harness = *state;
+
+	harness_start(harness, NULL);
+	status_count(harness->status, STATUS_CARD_CLIENTS, 5);
+	harness_disconnect(harness);
+	assert_int_equal(harness_wait(harness), 0);
+	assert_int_equal(harness_status(harness).counters[STATUS_CARD_CLIENTS], 6);
+}
+
 static void another_version_is_refused(void **state)
 {
 	struct harness *harness = *state;
@@ -569,6 +581,7 @@ int main(int argc, char **argv)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(work_runs_while_there_is_a_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(work_is_held_after_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(counters_go_on_from_what_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_version_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(clients_one_after_the_other, listen_setup,
 						listen_teardown),
