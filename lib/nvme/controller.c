@@ -128,6 +128,7 @@ static void reset_controller(struct nvme *nvme)
 	memset(state->event_waiting, 0, sizeof(state->event_waiting));
 	memset(state->event_masked, 0, sizeof(state->event_masked));
 	nvme_default_features(&state->features);
+	state->intms = 0;
 	nvme_rebuild(nvme);
 	/* Disabled and shut down by one write: the reset came first, the flush follows. */
 	nvme_publish(&state->csts, state->cc & NVME_CC_SHN && !(state->cc & NVME_CC_EN)
@@ -334,7 +335,6 @@ void nvme_reset(struct nvme *nvme)
 	state->aqa = 0;
 	state->asq = 0;
 	state->acq = 0;
-	state->intms = 0;
 	reset_controller(nvme);
 }
 

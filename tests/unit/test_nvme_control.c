@@ -235,7 +235,7 @@ static void function_reset_with_commands_under_way(void **context)
 	}
 }
 
-static void features_fall_back(void **context)
+static void what_a_reset_puts_back(void **context)
 {
 	struct rig *rig = *context;
 	struct nvme_command set = {.opcode = NVME_ADMIN_SET_FEATURES,
@@ -244,9 +244,11 @@ static void features_fall_back(void **context)
 	rig_enable(rig);
 	assert_int_equal(rig_do(rig, 0, set), NVME_OK);
 	assert_int_equal(rig->state->features.write_cache, 0);
+	rig_write(rig, NVME_REG_INTMS, 5);
 	rig_write(rig, NVME_REG_CC, 0);
 	rig_process(rig);
 	assert_int_equal(rig->state->features.write_cache, 1);
+	assert_int_equal(rig_read(rig, NVME_REG_INTMS), 0);
 }
 
 static void failure_ends_with_a_reset(void **context)
@@ -594,7 +596,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(enable_right_after_disable, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(function_reset_with_commands_under_way, set_up,
 						tear_down),
-		cmocka_unit_test_setup_teardown(features_fall_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_a_reset_puts_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(failure_ends_with_a_reset, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(shutdown_flushes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(shutdown_and_reset_at_once, set_up, tear_down),
