@@ -32,30 +32,40 @@ int os_memfd_read_only(int memfd)
 	return fd < 0 ? -errno : fd;
 }
 
+/* What the kernel maps and unmaps of a file of huge pages is whole ones: -EINVAL for less. */
+static const uint64_t granules[] = {4 * KIB, 2 * MIB, GIB};
+
 int os_map(int fd, uint64_t offset, uint64_t size, bool write, void **mapping)
 {
+	const int access = write ? PROT_READ | PROT_WRITE : PROT_READ;
 	struct stat status;
-	void *at;
 
 	if (!size || size > SIZE_MAX / 2 || fstat(fd, &status) < 0 || status.st_size < 0)
 		return -EINVAL;
-	if (!range_within(offset, size, (uint64_t)status.st_size))
+	if (!range_within(offset, size, (uint64_t)status.st_size) || offset % granules[0])
 		return -EINVAL;
-	at = mmap(NULL, size, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd,
-		  (off_t)offset);
-	if (at == MAP_FAILED)
-		return -errno;
-	*mapping = at;
-	return 0;
+	for (size_t i = 0; i < ARRAY_LEN(granules); i++) {
+		uint64_t lead = offset % granules[i];
+		uint8_t *at =
+			mmap(NULL, lead + size, access, MAP_SHARED, fd, (off_t)(offset - lead));
+
+		if (at != MAP_FAILED) {
+			*mapping = at + lead;
+			return 0;
+		}
+		if (errno != EINVAL)
+			return -errno;
+	}
+	return -EINVAL;
 }
 
 void os_unmap(void *mapping, uint64_t size)
 {
-	/* Huge pages were mapped whole, and are unmapped whole: -EINVAL for less. */
-	const uint64_t pages[] = {1, 2 * MIB, GIB};
+	for (size_t i = 0; mapping && i < ARRAY_LEN(granules); i++) {
+		uint64_t lead = (uintptr_t)mapping % granules[i];
 
-	for (size_t i = 0; mapping && i < ARRAY_LEN(pages); i++) {
-		if (!munmap(mapping, align_up(size, pages[i])) || errno != EINVAL)
+		if (!munmap((uint8_t *)mapping - lead, align_up(lead + size, granules[i])) ||
+		    errno != EINVAL)
 			return;
 	}
 }

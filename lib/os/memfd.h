@@ -16,7 +16,8 @@ int os_memfd_read_only(int memfd);
 
 /*
  * Maps [offset, offset + size) shared. -EINVAL if the file is smaller than that: touching what lies
- * past a file's end would raise SIGBUS. `write` false maps read-only.
+ * past a file's end would raise SIGBUS. `write` false maps read-only. The file may be of huge
+ * pages; the rest of the first and last one is then mapped as well.
  */
 int os_map(int fd, uint64_t offset, uint64_t size, bool write, void **mapping);
 void os_unmap(void *mapping, uint64_t size);

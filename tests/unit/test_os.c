@@ -198,7 +198,32 @@ static bool is_mapped(void *address)
 	return !mincore(address, 4096, &resident);
 }
 
-/* Where the machine has huge pages set aside (vm.nr_hugepages). */
+/* Where the machine has huge pages set aside (vm.nr_hugepages). QEMU's windows begin and end in the
+ * middle of them. */
+static void parts_of_huge_pages_are_mapped(void **state)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	uint8_t *whole, *part;
+
+	(void)state;
+	if (fd < 0 || ftruncate(fd, 4 * MIB) < 0 ||
+	    os_map(fd, 0, 4 * MIB, true, (void **)&whole) < 0) {
+		os_close(&fd);
+		skip();
+	}
+	assert_int_equal(os_map(fd, MIB, 2 * MIB, true, (void **)&part), 0);
+	whole[MIB] = 1;
+	whole[3 * MIB - 1] = 2;
+	assert_int_equal(part[0], 1);
+	assert_int_equal(part[2 * MIB - 1], 2);
+	os_unmap(part, 2 * MIB);
+	assert_false(is_mapped(part - MIB));
+	assert_false(is_mapped(part));
+	assert_false(is_mapped(part + 3 * MIB - 4096));
+	os_unmap(whole, 4 * MIB);
+	close(fd);
+}
+
 static void huge_pages_are_replaced_and_unmapped_whole(void **state)
 {
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
@@ -304,6 +329,7 @@ int main(void)
 		cmocka_unit_test(truncated_file_reads_as_zeros),
 		cmocka_unit_test(truncation_cannot_use_up_the_mappings),
 		cmocka_unit_test(broken_memory_ends_the_program),
+		cmocka_unit_test(parts_of_huge_pages_are_mapped),
 		cmocka_unit_test(huge_pages_are_replaced_and_unmapped_whole),
 		cmocka_unit_test(removed_source_is_not_called),
 		cmocka_unit_test(spawned_program_has_only_its_descriptors),
