@@ -70,6 +70,7 @@ void nvme_hold(struct nvme *nvme, struct nvme_work *work)
 	nvme->held_end = &work->next;
 }
 
+/* In order, as long as there is a bounce buffer: most of them wait for one. */
 void nvme_run_held(struct nvme *nvme)
 {
 	struct nvme_work *work = nvme->held, *next;
@@ -78,7 +79,7 @@ void nvme_run_held(struct nvme *nvme)
 	nvme->held_end = &nvme->held;
 	for (; work; work = next) {
 		next = work->next;
-		if (nvme_running(nvme))
+		if (nvme_running(nvme) && nvme->bounces < NVME_BOUNCES)
 			nvme_execute(nvme, nvme_slot_index(nvme, work));
 		else
 			nvme_hold(nvme, work);

@@ -139,6 +139,28 @@ static void remote_memory_many_at_once(void **context)
 	assert_int_equal(rig->waiting_count, 0);
 }
 
+/* Their lists are not read again, by messages, each time that one of them ends. */
+static void waiting_for_room_is_cheap(void **context)
+{
+	struct rig *rig = *context;
+	uint64_t remote = RIG_REMOTE + (RIG_DATA - RIG_BASE);
+	struct nvme_command read = rig_io(rig, NVME_CMD_READ, 0, 32, remote);
+	unsigned before;
+
+	read.prp2 += RIG_REMOTE - RIG_BASE;
+	rig->late = true;
+	for (unsigned i = 0; i < 40; i++)
+		rig_submit(rig, 1, read);
+	rig_process(rig);
+	assert_int_equal(rig->waiting_count, 8);
+	before = rig->remote_reads;
+	rig_answer(rig, 0, 0);
+	rig_process(rig);
+	assert_int_equal(rig->waiting_count, 8);
+	assert_int_equal(rig->remote_reads, before + 1);
+	rig_answer_all(rig);
+}
+
 static void bad_pointers(void **context)
 {
 	struct rig *rig = *context;
@@ -489,6 +511,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(remote_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(room_made_by_the_start_is_used, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(waiting_for_room_is_cheap, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(remote_memory_many_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bad_pointers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(list_that_leads_to_itself, set_up, tear_down),
