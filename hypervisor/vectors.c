@@ -36,20 +36,22 @@ static int allocate(struct vectors *vectors, struct pci_msix *msix)
 int vectors_create(struct vectors *vectors, struct pci_msix *msix, struct interrupts *interrupts,
 		   struct error *error)
 {
+	uint32_t count = msix->vectors;
 	int ret;
 
-	*vectors = (struct vectors){.interrupts = interrupts, .count = msix->vectors};
-	if (!vectors->count)
+	*vectors = (struct vectors){.interrupts = interrupts};
+	if (!count)
 		return 0;
-	ret = interrupts_reserve(interrupts, vectors->count, &vectors->first_gsi);
+	ret = interrupts_reserve(interrupts, count, &vectors->first_gsi);
 	if (!ret) {
+		vectors->count = count;
 		ret = allocate(vectors, msix);
 		if (ret < 0)
 			vectors_destroy(vectors, msix);
 	}
 	if (ret < 0)
 		return error_set(error, -ret, "no room for %u interrupts: %s; detach another card",
-				 msix->vectors, strerror(-ret));
+				 count, strerror(-ret));
 	pci_msix_reset(msix);
 	return 0;
 }

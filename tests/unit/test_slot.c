@@ -444,6 +444,23 @@ static void test_refusals(void **state)
 	refused(&fake, "fewer interrupts");
 }
 
+/* Nobody else loses an interrupt to a card that there are none left for. */
+static void test_no_room_for_interrupts(void **state)
+{
+	struct interrupts *interrupts = &machine.interrupts;
+	uint32_t capacity = interrupts->capacity;
+	struct fake fake;
+
+	(void)state;
+	memset(interrupts->reserved, 1, sizeof(interrupts->reserved));
+	make(&fake);
+	refused(&fake, "no room for 4 interrupts");
+	assert_int_equal(interrupts->capacity, capacity);
+	for (unsigned i = 0; i < GSI_COUNT; i++)
+		assert_int_equal(interrupts->reserved[i], 1);
+	memset(interrupts->reserved, 0, sizeof(interrupts->reserved));
+}
+
 static void test_no_card_at_all(void **state)
 {
 	struct error error = {0};
@@ -517,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_guest_lets_go),
 		cmocka_unit_test(test_forced_detach),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_no_room_for_interrupts),
 		cmocka_unit_test(test_no_card_at_all),
 		cmocka_unit_test(test_many_times),
 		cmocka_unit_test(test_serial),
