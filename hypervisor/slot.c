@@ -29,6 +29,22 @@ void slot_init(struct slot *slot, struct machine *machine, unsigned number)
 	pthread_mutex_init(&slot->lock, NULL);
 }
 
+static bool is_late(uint64_t begun)
+{
+	return os_now() - begun >= ATTACH_NS;
+}
+
+static int fetch_info(struct slot *slot, struct vfu_client *client)
+{
+	struct vfu_info info;
+	int ret = vfu_client_info(client, &info);
+
+	if (ret < 0)
+		return ret;
+	slot->can_reset = info.can_reset;
+	return info.regions < FEWEST_REGIONS || info.irqs < FEWEST_IRQS ? -EPROTO : 0;
+}
+
 static int fetch_config(struct slot *slot, struct vfu_client *client)
 {
 	struct vfu_region_info info;
@@ -43,13 +59,13 @@ static int fetch_config(struct slot *slot, struct vfu_client *client)
 	return vfu_client_read(client, REGION_CONFIG, 0, slot->config, PCI_CONFIG_SIZE);
 }
 
-static int fetch_bars(struct slot *slot, struct vfu_client *client)
+static int fetch_bars(struct slot *slot, struct vfu_client *client, uint64_t begun)
 {
 	struct vfu_region_info info;
 	int ret;
 
 	for (unsigned i = 0; i < PCI_BARS; i++) {
-		ret = vfu_client_region(client, i, &info);
+		ret = is_late(begun) ? -ETIMEDOUT : vfu_client_region(client, i, &info);
 		if (ret < 0)
 			return ret;
 		os_close(&info.fd);
@@ -74,17 +90,18 @@ static int fetch_vectors(struct slot *slot, struct vfu_client *client, struct er
 	return vectors_create(&slot->vectors, &slot->msix, &slot->machine->interrupts, error);
 }
 
-static int fetch_doorbells(struct slot *slot, struct vfu_client *client)
+static int fetch_doorbells(struct slot *slot, struct vfu_client *client, uint64_t begun)
 {
-	for (unsigned i = 0; i < PCI_BARS; i++) {
-		int ret = slot->sizes[i] ? doorbells_fetch(&slot->doorbells, client, i,
-							   slot->sizes[i], &slot->msix)
-					 : 0;
+	int ret = 0;
 
-		if (ret < 0)
-			return ret;
+	for (unsigned i = 0; ret >= 0 && i < PCI_BARS; i++) {
+		if (!slot->sizes[i])
+			continue;
+		ret = is_late(begun) ? -ETIMEDOUT
+				     : doorbells_fetch(&slot->doorbells, client, i, slot->sizes[i],
+						       &slot->msix);
 	}
-	return 0;
+	return ret;
 }
 
 static int share_memory(const struct memory *memory, struct vfu_client *client)
@@ -97,42 +114,40 @@ static int share_memory(const struct memory *memory, struct vfu_client *client)
 				  true);
 }
 
-static int check_time(uint64_t begun, struct error *error)
+/* The outcome of one step of getting to know the card, with the words for it. */
+static int step(uint64_t begun, int ret, const char *why, struct error *error)
 {
-	if (os_now() - begun < ATTACH_NS)
-		return 0;
-	return error_set(error, ETIMEDOUT, "it answers too slowly");
+	if (ret == -ETIMEDOUT || (ret >= 0 && is_late(begun)))
+		return error_set(error, ETIMEDOUT, "it answers too slowly");
+	return ret < 0 ? error_set(error, EPROTO, "%s", why) : 0;
 }
 
 /* What it is, in the order in which one thing depends on the other. */
 static int get_to_know(struct slot *slot, struct vfu_client *client, struct error *error)
 {
 	uint64_t begun = os_now();
-	struct vfu_info info;
 	int ret = vfu_client_negotiate(client, error);
 
-	if (ret < 0)
-		return ret;
-	ret = vfu_client_info(client, &info);
-	if (ret < 0 || info.regions < FEWEST_REGIONS || info.irqs < FEWEST_IRQS)
-		return error_set(error, EPROTO, "it is no PCI function");
-	slot->can_reset = info.can_reset;
-	if (fetch_config(slot, client) < 0)
-		return error_set(error, EPROTO, "its configuration space cannot be read");
-	if (fetch_bars(slot, client) < 0)
-		return error_set(error, EPROTO, "its base address registers make no sense");
-	ret = check_time(begun, error);
+	if (!ret)
+		ret = step(begun, fetch_info(slot, client), "it is no PCI function", error);
+	if (!ret)
+		ret = step(begun, fetch_config(slot, client),
+			   "its configuration space cannot be read", error);
+	if (!ret)
+		ret = step(begun, fetch_bars(slot, client, begun),
+			   "its base address registers make no sense", error);
 	if (!ret)
 		ret = fetch_vectors(slot, client, error);
-	if (ret < 0)
-		return ret;
-	if (fetch_doorbells(slot, client) < 0)
-		return error_set(error, EPROTO, "its doorbells cannot be read");
-	if (share_memory(&slot->machine->memory, client) < 0)
-		return error_set(error, EPROTO, "it does not take the instance's memory");
-	if (slot->can_reset && vfu_client_reset(client) < 0)
-		return error_set(error, EPROTO, "it cannot be reset");
-	return check_time(begun, error);
+	if (!ret)
+		ret = step(begun, fetch_doorbells(slot, client, begun),
+			   "its doorbells cannot be read", error);
+	if (!ret)
+		ret = step(begun, share_memory(&slot->machine->memory, client),
+			   "it does not take the instance's memory", error);
+	if (!ret)
+		ret = step(begun, slot->can_reset ? vfu_client_reset(client) : 0,
+			   "it cannot be reset", error);
+	return ret;
 }
 
 static void release(struct slot *slot)
