@@ -146,10 +146,11 @@ static void config_write(struct slot *slot, uint32_t offset, const uint8_t *from
 	}
 	if (is_rom(offset) || !range_within(offset, length, slot->config_size))
 		return;
-	if (vfu_client_write(slot->client, REGION_CONFIG, offset, from, length) < 0)
-		note_failure(slot);
+	vfu_client_write(slot->client, REGION_CONFIG, offset, from, length);
 	for (uint32_t i = 0; i < length; i++)
 		note_byte(slot, offset + i, from[i]);
+	/* The card may have died of the write, or of what followed from it. */
+	note_failure(slot);
 }
 
 void slot_config_write(struct slot *slot, uint32_t offset, const void *from, uint32_t length)
