@@ -263,6 +263,9 @@ static void carry_out(struct control *control, const struct command *command)
 		ret = error_set(&error, EINVAL, "it is configured already");
 	else
 		ret = verbs[command->verb](control, command, &error);
+	/* The words of the end are on the page, and stay there. */
+	if (control->has_ended)
+		return;
 	status_command_done(status, command->id, ret, error.text);
 }
 
