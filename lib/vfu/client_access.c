@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "client.h"
+#include "os/clock.h"
 
 int vfu_client_dma_map(struct vfu_client *client, uint64_t address, uint64_t size, int fd,
 		       uint64_t offset, bool writable)
@@ -40,6 +41,12 @@ int vfu_client_dma_unmap(struct vfu_client *client, uint64_t address, uint64_t s
 	return ret;
 }
 
+/* A card that takes little at a time, and long for it, has one deadline for all of it. */
+static int go_on(struct vfu_client *client, uint64_t begun)
+{
+	return os_now() - begun < client->deadline_ns ? 0 : vfu_client_break(client, -ETIMEDOUT);
+}
+
 /* The reply to a region access repeats what was asked for. */
 static bool is_same_access(const struct vfu_message *reply,
 			   const struct vfio_user_region_access *access)
@@ -68,6 +75,7 @@ static int read_some(struct vfu_client *client, struct vfio_user_region_access a
 int vfu_client_read(struct vfu_client *client, unsigned region, uint64_t offset, void *to,
 		    uint32_t length)
 {
+	uint64_t begun = os_now();
 	int ret = 0;
 
 	for (uint32_t done = 0; !ret && done < length;) {
@@ -78,6 +86,8 @@ int vfu_client_read(struct vfu_client *client, unsigned region, uint64_t offset,
 
 		ret = read_some(client, access, (uint8_t *)to + done);
 		done += access.count;
+		if (!ret && done < length)
+			ret = go_on(client, begun);
 	}
 	return ret;
 }
@@ -105,6 +115,7 @@ static int write_some(struct vfu_client *client, struct vfio_user_region_access 
 static int write_all(struct vfu_client *client, unsigned region, uint64_t offset, const void *from,
 		     uint32_t length, bool posted)
 {
+	uint64_t begun = os_now();
 	int ret = 0;
 
 	for (uint32_t done = 0; !ret && done < length;) {
@@ -115,6 +126,8 @@ static int write_all(struct vfu_client *client, unsigned region, uint64_t offset
 
 		ret = write_some(client, access, (const uint8_t *)from + done, posted);
 		done += access.count;
+		if (!ret && done < length)
+			ret = go_on(client, begun);
 	}
 	return ret;
 }
@@ -146,6 +159,7 @@ static int set_irqs(struct vfu_client *client, struct vfio_user_set_irqs set, co
 int vfu_client_bind_irqs(struct vfu_client *client, unsigned index, uint32_t start, const int *fds,
 			 uint32_t count)
 {
+	uint64_t begun = os_now();
 	int ret = 0;
 
 	if (!client->card_fds)
@@ -159,6 +173,8 @@ int vfu_client_bind_irqs(struct vfu_client *client, unsigned index, uint32_t sta
 
 		ret = set_irqs(client, set, fds + done);
 		done += set.count;
+		if (!ret && done < count)
+			ret = go_on(client, begun);
 	}
 	return ret;
 }

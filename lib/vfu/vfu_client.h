@@ -58,7 +58,8 @@ struct vfu_client_io_fd {
 	uint64_t match_value;
 };
 
-/* The socket becomes the client's, unless this fails. `deadline_ms`: of each exchange. */
+/* The socket becomes the client's, unless this fails. `deadline_ms`: of each exchange, and after it
+ * a call that takes several begins no other. */
 int vfu_client_create(struct vfu_client **client, int fd, const struct vfu_client_ops *ops,
 		      void *context, unsigned deadline_ms);
 void vfu_client_destroy(struct vfu_client *client);

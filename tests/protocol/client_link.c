@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hostile cards against the client: after the first broken rule the link must be dead for good. */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdarg.h>
@@ -363,6 +364,34 @@ static void answers_that_are_not_taken_do_not_hold_the_caller(void **state)
 	card_end(&card);
 }
 
+/* Answers each message in time, for as long as there are any. */
+static void *answer_slowly(void *context)
+{
+	uint8_t message[36];
+
+	for (uint16_t id = 1; os_wait(card.socket, POLLIN, os_now() + NS_PER_S) > 0; id++) {
+		if (os_read_full(card.socket, message, sizeof(message)) != sizeof(message))
+			break;
+		usleep(CARD_SHORT_MS * 1000 / 3);
+		card_replies(&card, id, VFIO_USER_SET_IRQS, NULL, 0, 0);
+	}
+	return context;
+}
+
+static void many_slow_answers_do_not_hold_the_caller(void **state)
+{
+	int fds[200] = {0};
+	pthread_t thread;
+
+	(void)state;
+	card_start(&card, CARD_SHORT_MS);
+	assert_int_equal(pthread_create(&thread, NULL, answer_slowly, NULL), 0);
+	assert_int_equal(vfu_client_bind_irqs(card.client, 2, 0, fds, ARRAY_LEN(fds)), -ETIMEDOUT);
+	pthread_join(thread, NULL);
+	card_expect_dead(&card);
+	card_end(&card);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +409,7 @@ int main(void)
 		cmocka_unit_test(posted_dma_is_not_answered),
 		cmocka_unit_test(endless_questions_do_not_hold_the_caller),
 		cmocka_unit_test(answers_that_are_not_taken_do_not_hold_the_caller),
+		cmocka_unit_test(many_slow_answers_do_not_hold_the_caller),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
