@@ -124,6 +124,32 @@ static void deallocated_blocks_read_as_zeros_and_take_no_room(void **state)
 	end(fixture);
 }
 
+/* What has to be durable before its answer, without a flush of the guest's. */
+static void forced_commands_end(void **state)
+{
+	struct fixture *fixture = *state;
+	struct nvme_command deallocate = {
+		.opcode = NVME_CMD_DATASET_MANAGEMENT, .nsid = 1, .cdw11 = NVME_DSM_AD};
+	struct nvme_command cache_off = {.opcode = NVME_ADMIN_SET_FEATURES,
+					 .cdw10 = NVME_FEATURE_WRITE_CACHE};
+	struct nvme_command delete = {.opcode = NVME_ADMIN_DELETE_SQ, .cdw10 = QUEUE};
+	struct nvme_command zeroes = nvme_client_transfer(NVME_CMD_WRITE_ZEROES, 8, 8, NVME_RW_FUA);
+	struct nvme_command read = nvme_client_transfer(NVME_CMD_READ, 8, 8, NVME_RW_FUA);
+	uint64_t address, list;
+	struct nvme_dsm_range *range;
+
+	start_and_enable(fixture, USUAL(fixture));
+	buffer(fixture, 8 * BLOCK, &address);
+	range = (struct nvme_dsm_range *)buffer(fixture, BLOCK, &list);
+	*range = (struct nvme_dsm_range){.lba = 1, .blocks = 2};
+	assert_int_equal(nvme_client_do(&fixture->nvme, QUEUE, zeroes, 0, 0, NULL), 0);
+	assert_int_equal(nvme_client_do(&fixture->nvme, QUEUE, read, address, 8 * BLOCK, NULL), 0);
+	assert_int_equal(nvme_client_do(&fixture->nvme, 0, cache_off, 0, 0, NULL), 0);
+	assert_int_equal(nvme_client_do(&fixture->nvme, QUEUE, deallocate, list, 16, NULL), 0);
+	assert_int_equal(nvme_client_do(&fixture->nvme, 0, delete, 0, 0, NULL), 0);
+	end(fixture);
+}
+
 /* Eight sectors of one block at a time, from memory that starts anywhere. */
 static void sectors_of_512_bytes_share_blocks(void **state)
 {
@@ -375,6 +401,7 @@ int main(void)
 		CASE(data_survives_a_restart),
 		CASE(a_wrong_key_gives_noise),
 		CASE(deallocated_blocks_read_as_zeros_and_take_no_room),
+		CASE(forced_commands_end),
 		CASE(sectors_of_512_bytes_share_blocks),
 		CASE(a_killed_card_is_followed_by_another),
 		CASE(a_cut_file_gives_errors_and_nothing_worse),
