@@ -13,6 +13,8 @@
 
 #define CONSOLE_MAGIC UINT64_C(0x31534e4f4352414b) /* "KARCONS1" */
 #define CONSOLE_DATA  (UINT32_C(256) << 10)
+#define CONSOLE_BURST 4096u /* bytes that are written before they are counted, at most */
+#define CONSOLE_KEPT  (CONSOLE_DATA - CONSOLE_BURST) /* what a reader can be behind */
 #define CONSOLE_SIZE  (4096u + CONSOLE_DATA)
 
 struct console_ring {

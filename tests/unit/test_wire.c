@@ -156,13 +156,35 @@ static void slow_console_reader_loses_the_oldest(void **state)
 
 	(void)state;
 	console_init(ring);
-	for (uint32_t i = 0; i < CONSOLE_DATA + 10; i++)
+	for (uint32_t i = 0; i < CONSOLE_KEPT + 10; i++)
 		console_write(ring, &(uint8_t){(uint8_t)(i % 251)}, 1);
 	assert_int_equal(console_read(ring, &position, &byte, 1, &lost), 1);
 	assert_int_equal(lost, 10);
 	assert_int_equal(byte, 10);
 	ring->written = 3; /* runs backwards */
 	assert_int_equal(console_read(ring, &position, &byte, 1, &lost), -EPROTO);
+	free(ring);
+}
+
+/* The writer has overwritten the oldest bytes and not yet said so. */
+static void console_reader_sees_no_burst_in_the_making(void **state)
+{
+	struct console_ring *ring = calloc(1, CONSOLE_SIZE);
+	uint8_t *all = malloc(CONSOLE_DATA);
+	uint64_t position = 0, lost = 0;
+	int64_t count;
+
+	(void)state;
+	console_init(ring);
+	memset(all, 'a', CONSOLE_DATA);
+	console_write(ring, all, CONSOLE_DATA);
+	memset(ring->data, 'b', CONSOLE_BURST);
+	count = console_read(ring, &position, all, CONSOLE_DATA, &lost);
+	assert_int_equal(count + (int64_t)lost, CONSOLE_DATA);
+	assert_int_equal(position, CONSOLE_DATA);
+	for (int64_t i = 0; i < count; i++)
+		assert_int_equal(all[i], 'a');
+	free(all);
 	free(ring);
 }
 
@@ -178,6 +200,7 @@ int main(void)
 		cmocka_unit_test(successor_of_a_killed_writer_is_readable),
 		cmocka_unit_test(console_gives_bytes_in_order),
 		cmocka_unit_test(slow_console_reader_loses_the_oldest),
+		cmocka_unit_test(console_reader_sees_no_burst_in_the_making),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
