@@ -220,7 +220,7 @@ static int take_memory(const struct place *place, const json_t *object, struct i
 	if (ret < 0)
 		return ret;
 	if (instance->memory < INSTANCE_MEMORY_MIN || instance->memory > INSTANCE_MEMORY_MAX)
-		return strict_refuse(place, "memory", "must be 4M to 16T");
+		return strict_refuse(place, "memory", "must be 4M to 1T");
 	if (instance->memory % (2 * MIB))
 		return strict_refuse(place, "memory", "must be a multiple of 2M");
 	return 0;

@@ -16,7 +16,7 @@
 #define INSTANCE_KEY_FD_MIN 3u
 #define INSTANCE_KEY_FD_MAX 1023u
 #define INSTANCE_MEMORY_MIN (UINT64_C(4) << 20)
-#define INSTANCE_MEMORY_MAX (UINT64_C(16) << 40)
+#define INSTANCE_MEMORY_MAX (UINT64_C(1) << 40) /* the hypervisor takes no more */
 
 struct instance {
 	char name[INSTANCE_NAME_MAX + 1]; /* "": must come from elsewhere */

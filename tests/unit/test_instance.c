@@ -120,8 +120,8 @@ static const struct refusal refusals[] = {
 	{"{\"memory\": -1, \"kernel\": \"k\"}",
 	 "web.json: memory: must be a size such as \"512M\" or \"10G\" (K, M, G, T), or a number "
 	 "of bytes"},
-	{"{\"memory\": \"1M\", \"kernel\": \"k\"}", "web.json: memory: must be 4M to 16T"},
-	{"{\"memory\": \"17T\", \"kernel\": \"k\"}", "web.json: memory: must be 4M to 16T"},
+	{"{\"memory\": \"1M\", \"kernel\": \"k\"}", "web.json: memory: must be 4M to 1T"},
+	{"{\"memory\": \"1025G\", \"kernel\": \"k\"}", "web.json: memory: must be 4M to 1T"},
 	{"{\"memory\": \"65M\", \"kernel\": \"k\"}", "web.json: memory: must be a multiple of 2M"},
 	{"{" MINIMAL ", \"cpus\": 0}", "web.json: cpus: must be 1 to 64"},
 	{"{" MINIMAL ", \"cpus\": 65}", "web.json: cpus: must be 1 to 64"},
