@@ -11,6 +11,7 @@
 #include "vfu/vfu_client.h"
 
 #define REGION_CONFIG  7u
+#define HEADER_LAYOUT  0x7fu /* 0: an endpoint (PCI 3.0, 6.2.1) */
 #define IRQ_MSIX       2u
 #define FEWEST_REGIONS 8u
 #define FEWEST_IRQS    3u
@@ -56,7 +57,9 @@ static int fetch_config(struct slot *slot, struct vfu_client *client)
 	if (info.size < PCI_CONFIG_SIZE || !info.readable || !info.writable)
 		return -EPROTO;
 	slot->config_size = (uint32_t)min_u64(info.size, PCI_ECAM_SIZE);
-	return vfu_client_read(client, REGION_CONFIG, 0, slot->config, PCI_CONFIG_SIZE);
+	ret = vfu_client_read(client, REGION_CONFIG, 0, slot->config, PCI_CONFIG_SIZE);
+	/* A bridge's registers mean something else, and there is nothing behind it. */
+	return !ret && slot->config[PCI_HEADER_TYPE] & HEADER_LAYOUT ? -EPROTO : ret;
 }
 
 static int fetch_bars(struct slot *slot, struct vfu_client *client, uint64_t begun)

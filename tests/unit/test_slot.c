@@ -427,6 +427,9 @@ static void test_refusals(void **state)
 	fake.device.regions[VFU_REGION_CONFIG].size = 64;
 	refused(&fake, "configuration space");
 	make(&fake);
+	put(fake.config, PCI_HEADER_TYPE, 0x81, 1);
+	refused(&fake, "configuration space");
+	make(&fake);
 	fake.device.regions[0].size = BAR_SIZE - 4096;
 	refused(&fake, "base address");
 	make(&fake);
