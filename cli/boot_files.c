@@ -9,8 +9,25 @@
 #include "boot_files.h"
 #include "child.h"
 #include "os/fd.h"
+#include "size.h"
+
+#define LARGEST GIB
 
 static const char kernel_prefix[] = "vmlinuz-";
+
+/* It is written out in full, holes included. */
+static bool is_possible_size(const char *text)
+{
+	uint64_t size;
+	char digits[24];
+	size_t length = strcspn(text, "/");
+
+	if (length >= sizeof(digits))
+		return false;
+	memcpy(digits, text, length);
+	digits[length] = 0;
+	return !size_parse(digits, &size) && size <= LARGEST;
+}
 
 /* "/inode/mode/uid/gid/name/size/": the name, if it is a regular file with a plain name. */
 static bool parse_entry(const char *line, char name[BOOT_NAME_MAX])
@@ -25,7 +42,7 @@ static bool parse_entry(const char *line, char name[BOOT_NAME_MAX])
 		return false;
 	length = strcspn(line + at, "/");
 	if (!length || length >= BOOT_NAME_MAX || strspn(line + at, plain) != length ||
-	    line[at + (int)length] != '/')
+	    line[at + (int)length] != '/' || !is_possible_size(line + at + (int)length + 1))
 		return false;
 	memcpy(name, line + at, length);
 	name[length] = 0;

@@ -34,8 +34,7 @@ void boot_names_take_initrd(struct boot_names *names, const char *line);
 bool boot_files_exist(const struct boot_place *place, const char *path);
 /*
  * Writes "kernel" and "initrd" into place->folder from the newest kernel in `directory` ("/boot",
- * or
- * "/" of a boot partition). -ENOENT: there is no kernel; *has_initrd tells of the other.
+ * or "/" of a boot partition). -ENOENT: there is no kernel; names->initrd tells of the other.
  */
 int boot_files_extract(const struct boot_place *place, const char *directory,
 		       struct boot_names *names, struct error *error);

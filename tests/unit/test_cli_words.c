@@ -201,6 +201,23 @@ static void kernels_with_hostile_names_are_not_taken(void **state)
 	assert_string_equal(names.kernel, "");
 }
 
+/* A sparse file of terabytes would be written out in full. */
+static void kernels_of_impossible_sizes_are_not_taken(void **state)
+{
+	static const char *const lines[] = {
+		"/14/100644/0/0/vmlinuz-1/1073741825/", "/14/100644/0/0/vmlinuz-2/17592186044416/",
+		"/14/100644/0/0/vmlinuz-3/99999999999999999999/", "/14/100644/0/0/vmlinuz-4/-1/",
+		"/14/100644/0/0/vmlinuz-5//"};
+	struct boot_names names = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		boot_names_take(&names, lines[i]);
+	assert_string_equal(names.kernel, "");
+	boot_names_take(&names, "/14/100644/0/0/vmlinuz-6/1073741824/");
+	assert_string_equal(names.kernel, "vmlinuz-6");
+}
+
 static void a_kernel_name_that_is_too_long_is_not_taken(void **state)
 {
 	struct boot_names names = {0};
@@ -227,6 +244,7 @@ int main(void)
 		cmocka_unit_test(image_names_stay_in_their_folder),
 		cmocka_unit_test(the_newest_kernel_and_its_initrd_are_chosen),
 		cmocka_unit_test(kernels_with_hostile_names_are_not_taken),
+		cmocka_unit_test(kernels_of_impossible_sizes_are_not_taken),
 		cmocka_unit_test(a_kernel_name_that_is_too_long_is_not_taken),
 	};
 
