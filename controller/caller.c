@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +26,7 @@ void caller_begin(struct caller *caller, struct verbs *verbs, int fd)
 				  .key = -1,
 				  .deadline = os_now() + VERBS_TALK_SECONDS * NS_PER_S,
 				  .request = malloc(VERBS_REQUEST_MAX + 1)};
-	if (!caller->request ||
-	    os_loop_add(verbs->loop, fd, EPOLLIN | EPOLLRDHUP, on_event, caller) < 0)
+	if (!caller->request || os_loop_add(verbs->loop, fd, EPOLLIN, on_event, caller) < 0)
 		caller_end(caller);
 }
 
@@ -120,7 +120,7 @@ static void turn_reading(struct caller *caller)
 	caller->request_length += (size_t)got;
 	if (is_complete(caller)) {
 		caller->state = CALLER_WAITING;
-		os_loop_change(caller->verbs->loop, caller->fd, EPOLLRDHUP);
+		os_loop_change(caller->verbs->loop, caller->fd, 0);
 		request_carry_out(caller);
 	} else if (caller->request_length == VERBS_REQUEST_MAX) {
 		caller_say(caller, EMSGSIZE, "a request is one line of at most %u KiB",
@@ -132,7 +132,7 @@ static void follow(struct caller *caller)
 {
 	caller->state = CALLER_FOLLOWING;
 	console_begin(&caller->console, caller->verbs->machine->console.view, caller->fd);
-	os_loop_change(caller->verbs->loop, caller->fd, EPOLLRDHUP);
+	os_loop_change(caller->verbs->loop, caller->fd, 0);
 }
 
 static void turn_writing(struct caller *caller)
@@ -156,14 +156,13 @@ static void turn_writing(struct caller *caller)
 		caller_end(caller);
 }
 
-/* Has it hung up? What it asked for goes on; nobody hears of the outcome. What it still says is
- * thrown away. */
+/* Has it hung up? What it asked for goes on; nobody hears of the outcome. One that only says no
+ * more waits for its answer all the same. */
 static bool has_gone(const struct caller *caller)
 {
-	char bytes[256];
-	ssize_t got = recv(caller->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	struct pollfd wait = {.fd = caller->fd};
 
-	return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+	return poll(&wait, 1, 0) > 0;
 }
 
 void caller_turn(struct caller *caller, uint64_t now)

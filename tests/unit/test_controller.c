@@ -485,6 +485,21 @@ static void answers_hostile_callers(void **state)
 	kill_instance(pid);
 }
 
+static void who_says_no_more_is_answered(void **state)
+{
+	static const char request[] = "{\"verb\": \"pause\"}\n";
+	pid_t pid = run_until_running("GOOD", "");
+	int fd = connect_here();
+
+	(void)state;
+	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	assert_true(os_read_full(fd, output, 64) > 0);
+	assert_memory_equal(output, "{\"code\":0", 9);
+	close(fd);
+	kill_instance(pid);
+}
+
 static void half_requests_hold_nobody_up(void **state)
 {
 	int fds[20];
@@ -587,6 +602,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(signals_stop_and_kill),
 		cmocka_unit_test(children_die_with_it_and_the_name_is_free),
 		cmocka_unit_test(answers_hostile_callers),
+		cmocka_unit_test(who_says_no_more_is_answered),
 		cmocka_unit_test(half_requests_hold_nobody_up),
 		cmocka_unit_test(console_is_followed),
 	};
