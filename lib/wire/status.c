@@ -5,7 +5,8 @@
 
 #include "status.h"
 
-#define ATTEMPTS 64
+#define ATTEMPTS  64
+#define ERRNO_MAX 4095 /* of Linux; every one of them can be negated */
 
 void status_init(struct status_page *page, enum status_role role)
 {
@@ -90,7 +91,8 @@ int status_read(const struct status_page *page, enum status_role role, struct st
 	if (!copy.magic)
 		return -EAGAIN;
 	if (copy.magic != STATUS_MAGIC || copy.version != STATUS_VERSION || copy.role != role ||
-	    copy.state > STATUS_FAILED || copy.reason > STATUS_CRASHED || copy.command_result > 0)
+	    copy.state > STATUS_FAILED || copy.reason > STATUS_CRASHED || copy.command_result > 0 ||
+	    copy.command_result < -ERRNO_MAX)
 		return -EPROTO;
 	memset(view, 0, sizeof(*view));
 	view->state = (enum status_state)copy.state;

@@ -109,6 +109,9 @@ static void hostile_status_page_is_refused(void **state)
 	page->slots[5] = 200;
 	assert_int_equal(status_read(page, STATUS_CARD, &view), -EPROTO);
 	page->slots[5] = 0;
+	page->command_result = INT32_MIN; /* no error of any kind */
+	assert_int_equal(status_read(page, STATUS_CARD, &view), -EPROTO);
+	page->command_result = 0;
 	page->sequence = 3; /* for ever being written */
 	assert_int_equal(status_read(page, STATUS_CARD, &view), -EAGAIN);
 	page->sequence = 4;
