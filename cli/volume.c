@@ -204,23 +204,45 @@ static int export_all(struct store *volume, int file, int to)
 	return result;
 }
 
+/* No card serves it meanwhile: a copy of what changes is a copy of nothing. */
+static int lock_out_writers(int file, const char *path, struct error *error)
+{
+	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+	if (!fcntl(file, F_OFD_SETLK, &whole))
+		return 0;
+	if (errno != EAGAIN && errno != EACCES)
+		return error_set(error, errno, "volume %.150s: cannot be locked: %s", path,
+				 strerror(errno));
+	return error_set(error, EBUSY, "volume %.150s: in use; stop its instance first", path);
+}
+
+/* A file that is not whole does not stay. */
+static int export_to(struct store *volume, int file, const char *path, struct error *error)
+{
+	CLEANUP_CLOSE int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int result;
+
+	if (to < 0)
+		return error_set(error, errno, "%.150s: %s", path, strerror(errno));
+	result = export_all(volume, file, to);
+	if (!result)
+		return 0;
+	unlink(path);
+	return error_set(error, -result, "%.150s: %s", path, strerror(-result));
+}
+
 static int volume_export(const struct invocation *call, struct error *error)
 {
-	const char *path = call->operands[1];
-	CLEANUP_CLOSE int to = -1;
 	CLEANUP_CLOSE int file = -1;
 	struct store *volume = NULL;
 	int result = open_existing(call, &volume, &file, error);
 
 	if (result)
 		return result;
-	to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (to < 0)
-		result = error_set(error, errno, "%.150s: %s", path, strerror(errno));
-	else if ((result = export_all(volume, file, to))) {
-		error_set(error, -result, "%.150s: %s", path, strerror(-result));
-		unlink(path);
-	}
+	result = lock_out_writers(file, call->operands[0], error);
+	if (!result)
+		result = export_to(volume, file, call->operands[1], error);
 	store_destroy(volume);
 	return result;
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Disks that anybody made: partition tables, superblocks, qcow2 headers, sparse content. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "cli.h"
 #include "content.h"
 #include "os/fd.h"
 #include "overlay.h"
@@ -380,6 +384,52 @@ static void copies_stay_in_the_image(void **state)
 	close(tar);
 }
 
+static const struct verb *verb_named(const char *name)
+{
+	const struct verb *verb = volume_verbs;
+
+	while (strcmp(verb->name, name))
+		verb++;
+	return verb;
+}
+
+/* With a key of its own; the result of the verb. */
+static int export_volume(char *volume, char *raw, struct error *error)
+{
+	char number[16];
+	char *arguments[] = {volume, raw, (char *)"--key-fd", number, NULL};
+	struct invocation call;
+	uint8_t key[64] = {1};
+	int pipe[2];
+
+	assert_int_equal(os_pipe(pipe), 0);
+	assert_int_equal(os_write_all(pipe[1], key, sizeof(key)), 0);
+	close(pipe[1]);
+	snprintf(number, sizeof(number), "%d", pipe[0]);
+	assert_int_equal(options_parse(&call, verb_named("export"), arguments, error), 0);
+	return call.verb->run(&call, error);
+}
+
+/* What changes while it is copied is no copy of anything. */
+static void a_volume_in_use_is_not_exported(void **state)
+{
+	char volume[] = "/tmp/karuta-volume-XXXXXX", raw[sizeof(volume) + 4];
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = mkostemp(volume, O_CLOEXEC);
+	struct error error = {0};
+
+	(void)state;
+	snprintf(raw, sizeof(raw), "%s.raw", volume);
+	assert_int_equal(ftruncate(fd, 8192), 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
+	assert_int_equal(export_volume(volume, raw, &error), -EBUSY);
+	assert_int_equal(access(raw, F_OK), -1);
+	close(fd);
+	assert_int_equal(export_volume(volume, raw, &error), 0);
+	unlink(raw);
+	unlink(volume);
+}
+
 #define DISK_TEST(name) cmocka_unit_test_setup_teardown(name, make_disk, close_disk)
 
 int main(void)
@@ -404,6 +454,7 @@ int main(void)
 		DISK_TEST(checksums_are_those_of_sha256sum),
 		cmocka_unit_test(zeros_are_known),
 		cmocka_unit_test(copies_stay_in_the_image),
+		cmocka_unit_test(a_volume_in_use_is_not_exported),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
