@@ -46,7 +46,7 @@ static int fetch_info(struct slot *slot, struct vfu_client *client)
 	return info.regions < FEWEST_REGIONS || info.irqs < FEWEST_IRQS ? -EPROTO : 0;
 }
 
-static int fetch_config(struct slot *slot, struct vfu_client *client)
+static int fetch_config(struct slot *slot, struct vfu_client *client, uint64_t begun)
 {
 	struct vfu_region_info info;
 	int ret = vfu_client_region(client, REGION_CONFIG, &info);
@@ -57,6 +57,8 @@ static int fetch_config(struct slot *slot, struct vfu_client *client)
 	if (info.size < PCI_CONFIG_SIZE || !info.readable || !info.writable)
 		return -EPROTO;
 	slot->config_size = (uint32_t)min_u64(info.size, PCI_ECAM_SIZE);
+	if (is_late(begun))
+		return -ETIMEDOUT;
 	ret = vfu_client_read(client, REGION_CONFIG, 0, slot->config, PCI_CONFIG_SIZE);
 	/* A bridge's registers mean something else, and there is nothing behind it. */
 	return !ret && slot->config[PCI_HEADER_TYPE] & HEADER_LAYOUT ? -EPROTO : ret;
@@ -134,7 +136,7 @@ static int get_to_know(struct slot *slot, struct vfu_client *client, struct erro
 	if (!ret)
 		ret = step(begun, fetch_info(slot, client), "it is no PCI function", error);
 	if (!ret)
-		ret = step(begun, fetch_config(slot, client),
+		ret = step(begun, fetch_config(slot, client, begun),
 			   "its configuration space cannot be read", error);
 	if (!ret)
 		ret = step(begun, fetch_bars(slot, client, begun),
