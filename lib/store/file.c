@@ -96,7 +96,10 @@ static void prepare_zeros(struct io_uring_sqe *sqe, struct file_io *io, enum zer
 		io_uring_prep_write(sqe, 0, zeros, (unsigned)min_u64(left, ragged), at);
 	} else {
 		io->step = align_down(left, STORE_BLOCK);
-		io_uring_prep_fallocate(sqe, 0, zero_modes[way], (off_t)at, (off_t)io->step);
+		/* The types of the last two arguments differ between liburing 2.3 and 2.9. */
+		io_uring_prep_fallocate(sqe, 0, zero_modes[way], 0, 0);
+		sqe->off = at;
+		sqe->addr = io->step;
 	}
 }
 
