@@ -144,7 +144,7 @@ check "a killed controller's name can be used again" test $? = 0
 # --- what does not start ---
 sed 's/"kernel": "[^"]*"/"kernel": "key"/' orphan.json >bad.json
 refuse "a file that is no kernel" 'kernel' karuta-controller run bad.json
-sed 's/"memory": "64M"/"memory": "8T"/' orphan.json >bad.json
+sed 's/"memory": "64M"/"memory": "512G"/' orphan.json >bad.json
 refuse "more memory than there is" 'memory' karuta-controller run bad.json
 echo '{ "name": "x" ' >bad.json
 refuse "a file that is no specification" 'bad.json:.*not JSON' karuta-controller run bad.json
