@@ -53,7 +53,7 @@ const struct jail_syscall hypervisor_syscalls[] = {
 	{SCMP_SYS(clock_gettime), "deadlines, where the vDSO does not tell", {{0}}},
 	{SCMP_SYS(futex), "locks, parked vCPUs", {{0}}},
 	{SCMP_SYS(tgkill),
-	 "interrupt a vCPU to stop it: ourselves only",
+	 "interrupt a vCPU to stop it: with that signal only",
 	 {{.index = 2, .mask = UINT32_MAX, .value = 10 /* SIGUSR1 */}}},
 	{SCMP_SYS(getpid), "pthread_kill", {{0}}},
 	{SCMP_SYS(rt_sigprocmask), "pthread_kill", {{0}}},
