@@ -50,8 +50,10 @@ static int drop_bounding_set(struct error *error)
 
 static int change_user(uid_t user, struct error *error)
 {
-	if (!user)
+	if (!user && geteuid() != 0)
 		return 0;
+	if (!user)
+		user = JAIL_USER_BASE + (uid_t)getpid();
 	if (setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 ||
 	    setresuid(user, user, user) < 0)
 		return error_set(error, errno,

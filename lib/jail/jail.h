@@ -40,7 +40,12 @@ struct jail_limits {
 };
 
 int jail_isolate(struct error *error);
-/* `user` is used as user and group id; 0 = keep the present one (stand-alone use without root). */
+/*
+ * `user` is used as user and group id. 0: a program that root started takes an id of its own,
+ * JAIL_USER_BASE + its pid; others keep theirs, and their groups: nobody but root may give them
+ * away.
+ */
+#define JAIL_USER_BASE 0x6f000000u
 int jail_demote(uid_t user, const struct jail_limits *limits, struct error *error);
 int jail_filter(const struct jail_syscall *allow, size_t count, struct error *error);
 

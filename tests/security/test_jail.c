@@ -285,23 +285,24 @@ static void privileges_are_gone(void **state)
 	expect_fine(look_at_privileges);
 }
 
-static void keep_root_user(void)
+static void take_own_user(void)
 {
 	int status = open("/proc/self/status", O_RDONLY);
 
 	isolate();
 	demote(0);
-	MUST(getuid() == 0);
+	MUST(getuid() == JAIL_USER_BASE + (uid_t)getpid());
+	MUST(getgid() == getuid() && getgroups(0, NULL) == 0);
 	MUST(status_value(status, "CapEff:", 16) == 0);
 	MUST(status_value(status, "CapBnd:", 16) == 0);
 	MUST(sethostname("x", 1) < 0 && errno == EPERM);
 }
 
-static void root_without_capabilities(void **state)
+static void root_becomes_somebody_else(void **state)
 {
 	(void)state;
 	need_root();
-	expect_fine(keep_root_user);
+	expect_fine(take_own_user);
 }
 
 static void look_at_limits(void)
@@ -558,7 +559,7 @@ int main(void)
 		cmocka_unit_test(parent_sees_no_mount),
 		cmocka_unit_test(without_root_in_a_user_namespace),
 		cmocka_unit_test(privileges_are_gone),
-		cmocka_unit_test(root_without_capabilities),
+		cmocka_unit_test(root_becomes_somebody_else),
 		cmocka_unit_test(limits_cannot_be_raised),
 		cmocka_unit_test(dies_with_its_parent_after_all),
 		cmocka_unit_test(a_refused_step_names_itself),
