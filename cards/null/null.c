@@ -3,7 +3,7 @@
  * The smallest card, and how to write one. A PCI function that does nothing useful:
  *
  *	BAR 0	0x0000	scratch register, keeps what is written to it
- *		0x0008	how often the doorbell was rung
+ *		0x0008	how often the doorbell was heard (rings that come together count once)
  *		0x0010	doorbell: a write raises the interrupt of vector 0
  *		0x1000	MSI-X table, 0x1800 its pending bits: the host's
  *
