@@ -142,7 +142,8 @@ int main(int argc, char **argv)
 			if (configure_id)
 				status_command_done(machine.status, configure_id, ret, error.text);
 		}
-		return 1;
+		/* Without a page to say it on, it is the command line that is wrong. */
+		return machine.status ? 1 : 2;
 	}
 	/* 8. READY, and then what the controller and the guest want. */
 	status_set(machine.status, STATUS_READY, STATUS_REASON_NONE, "");
