@@ -203,7 +203,7 @@ static bool is_mapped(void *address)
 static void parts_of_huge_pages_are_mapped(void **state)
 {
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
-	uint8_t *whole, *part;
+	uint8_t *whole = NULL, *part;
 
 	(void)state;
 	if (fd < 0 || ftruncate(fd, 4 * MIB) < 0 ||
@@ -227,7 +227,7 @@ static void parts_of_huge_pages_are_mapped(void **state)
 static void huge_pages_are_replaced_and_unmapped_whole(void **state)
 {
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
-	uint8_t *mapping;
+	uint8_t *mapping = NULL;
 
 	(void)state;
 	if (fd < 0 || ftruncate(fd, 4 * MIB) < 0 ||
