@@ -8,6 +8,7 @@ void nvme_release(struct nvme *nvme, struct nvme_work *work)
 	nvme_give_back_data(nvme, work);
 	work->range = 0;
 	work->range_count = 0;
+	work->gathered = 0;
 	work->stage = NVME_STAGE_BEFORE;
 }
 

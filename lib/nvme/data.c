@@ -259,8 +259,40 @@ uint16_t nvme_unbounce(struct nvme *nvme, struct nvme_work *work)
 	return NVME_OK;
 }
 
-static uint16_t map_bounce(struct nvme *nvme, struct nvme_work *work,
-			   const struct nvme_segments *segments, bool to_guest)
+static bool same_as_guest(struct nvme *nvme, const struct nvme_segment *segment,
+			  const uint8_t *bytes, uint16_t *status)
+{
+	uint8_t *copy = (uint8_t *)nvme->list_page;
+
+	for (uint64_t done = 0; done < segment->length;) {
+		uint64_t length = min_u64(segment->length - done, sizeof(nvme->list_page));
+
+		if (nvme_guest_read(nvme, segment->address + done, copy, length) < 0)
+			*status = bad_pointer(nvme, segment->address + done);
+		else if (memcmp(copy, bytes + done, length) != 0)
+			*status = NVME_COMPARE_FAILURE;
+		if (*status != NVME_OK)
+			return false;
+		done += length;
+	}
+	return true;
+}
+
+uint16_t nvme_compare_bounce(struct nvme *nvme, const struct nvme_bounce *bounce)
+{
+	const uint8_t *bytes = bounce->iov.iov_base;
+	uint16_t status = NVME_OK;
+
+	for (unsigned i = 0; i < bounce->segments.count; i++) {
+		if (!same_as_guest(nvme, &bounce->segments.list[i], bytes, &status))
+			break;
+		bytes += bounce->segments.list[i].length;
+	}
+	return status;
+}
+
+uint16_t nvme_take_bounce(struct nvme *nvme, struct nvme_work *work,
+			  const struct nvme_segments *segments)
 {
 	struct nvme_bounce *bounce;
 
@@ -276,12 +308,22 @@ static uint16_t map_bounce(struct nvme *nvme, struct nvme_work *work,
 		return NVME_INTERNAL_ERROR;
 	}
 	nvme->bounces++;
-	bounce->segments.count = segments->count;
-	memcpy(bounce->segments.list, segments->list, segments->count * sizeof(*segments->list));
+	bounce->segments.count = segments ? segments->count : 0;
+	if (segments)
+		memcpy(bounce->segments.list, segments->list,
+		       segments->count * sizeof(*segments->list));
 	work->bounce = bounce;
 	work->io.iov = &bounce->iov;
 	work->io.iov_count = 1;
-	return to_guest ? NVME_OK : fill_bounce(nvme, bounce);
+	return NVME_OK;
+}
+
+static uint16_t map_bounce(struct nvme *nvme, struct nvme_work *work,
+			   const struct nvme_segments *segments, bool to_guest)
+{
+	uint16_t status = nvme_take_bounce(nvme, work, segments);
+
+	return status != NVME_OK || to_guest ? status : fill_bounce(nvme, work->bounce);
 }
 
 uint16_t nvme_map_data(struct nvme *nvme, struct nvme_work *work,

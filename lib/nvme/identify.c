@@ -53,8 +53,11 @@ static uint16_t identify_controller(struct nvme *nvme, uint8_t *page)
 		.sqes = NVME_SQES << 4 | NVME_SQES,
 		.cqes = NVME_CQES << 4 | NVME_CQES,
 		.nn = 1,
-		.oncs = 0x5c, /* dataset management, write zeroes, save/select, timestamp */
-		.vwc = 0x7,   /* present, flushed for all namespaces too */
+		/* compare, dataset management, write zeroes, save/select, timestamp, verify, copy
+		 */
+		.oncs = 0x1dd,
+		.ocfs = 0x1, /* source ranges of format 0 */
+		.vwc = 0x7,  /* present, flushed for all namespaces too */
 	};
 
 	memcpy(id.sn, setup->serial, sizeof(id.sn));
@@ -83,6 +86,9 @@ static uint16_t identify_namespace(struct nvme *nvme, uint8_t *page)
 		.npdg = unit,
 		.npda = unit,
 		.nows = unit,
+		.mssrl = (uint16_t)(NVME_MAX_TRANSFER / setup->lba_size),
+		.mcl = NVME_MAX_TRANSFER / setup->lba_size,
+		.msrc = NVME_COPY_RANGES - 1,
 		.lbaf[0].lbads = setup->lba_size == 512 ? 9 : 12,
 	};
 
@@ -112,7 +118,15 @@ static uint16_t identify_independent(struct nvme *nvme, uint8_t *page)
 	return NVME_OK;
 }
 
-/* All zeros: no protection information; no limits besides MDTS. */
+/* NVM Command Set, figure 100. Verify reads no more at once than there may be data. */
+static uint16_t identify_nvm_controller(struct nvme *nvme, uint8_t *page)
+{
+	(void)nvme;
+	page[0] = NVME_MDTS; /* VSL */
+	return NVME_OK;
+}
+
+/* All zeros: no protection information. */
 static uint16_t identify_nothing(struct nvme *nvme, uint8_t *page)
 {
 	(void)nvme;
@@ -149,7 +163,7 @@ static const struct structure structures[] = {
 	[NVME_CNS_CONTROLLER] = {identify_controller, NEEDS_NOTHING},
 	[NVME_CNS_DESCRIPTORS] = {identify_descriptors, NEEDS_NAMESPACE},
 	[NVME_CNS_CSI_NAMESPACE] = {identify_nothing, NEEDS_NAMESPACE | NEEDS_COMMAND_SET},
-	[NVME_CNS_CSI_CONTROLLER] = {identify_nothing, NEEDS_COMMAND_SET},
+	[NVME_CNS_CSI_CONTROLLER] = {identify_nvm_controller, NEEDS_COMMAND_SET},
 	[NVME_CNS_INDEPENDENT_NAMESPACE] = {identify_independent, NEEDS_NAMESPACE},
 	[NVME_CNS_COMMAND_SETS] = {identify_command_sets, NEEDS_CONTROLLER},
 };

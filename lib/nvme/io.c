@@ -12,6 +12,8 @@ struct io_command {
 	/* Checks and prepares; NVME_OK: the requests can begin. */
 	uint16_t (*prepare)(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work);
 	enum nvme_io_op op;
+	/* What is left to do after its requests. A status. */
+	uint16_t (*end)(struct nvme *nvme, struct nvme_work *work);
 	bool broadcast; /* allowed for all namespaces */
 	uint32_t effects;
 };
@@ -21,7 +23,7 @@ static uint64_t first_block(const struct nvme_command *command)
 	return command->cdw10 | (uint64_t)command->cdw11 << 32;
 }
 
-static uint16_t check_range(const struct nvme *nvme, uint64_t lba, uint64_t blocks)
+uint16_t nvme_check_range(const struct nvme *nvme, uint64_t lba, uint64_t blocks)
 {
 	uint64_t size = nvme->state->size / nvme->setup->lba_size;
 
@@ -36,7 +38,15 @@ static uint16_t set_range(const struct nvme *nvme, const struct nvme_command *co
 
 	io->offset = lba * nvme->setup->lba_size;
 	io->length = blocks * nvme->setup->lba_size;
-	return check_range(nvme, lba, blocks);
+	return nvme_check_range(nvme, lba, blocks);
+}
+
+uint16_t nvme_set_range(const struct nvme *nvme, const struct nvme_command *command,
+			struct nvme_work *work)
+{
+	uint16_t status = set_range(nvme, command, &work->io);
+
+	return work->io.length > NVME_MAX_TRANSFER ? NVME_INVALID_FIELD : status;
 }
 
 static uint16_t prepare_data(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
@@ -44,9 +54,7 @@ static uint16_t prepare_data(struct nvme *nvme, struct nvme_slot *slot, struct n
 	struct nvme_segments segments;
 	uint16_t status;
 
-	status = set_range(nvme, &slot->command, &work->io);
-	if (work->io.length > NVME_MAX_TRANSFER)
-		return NVME_INVALID_FIELD;
+	status = nvme_set_range(nvme, &slot->command, work);
 	if (status == NVME_OK)
 		status = nvme_walk_prps(nvme, &slot->command, work->io.length, &segments);
 	if (status == NVME_OK)
@@ -80,25 +88,24 @@ static uint16_t prepare_dataset(struct nvme *nvme, struct nvme_slot *slot, struc
 	status = nvme_receive(nvme, command, work->pieces->ranges,
 			      count * sizeof(struct nvme_dsm_range));
 	for (unsigned i = 0; status == NVME_OK && i < count; i++)
-		status = check_range(nvme, work->pieces->ranges[i].lba,
-				     work->pieces->ranges[i].blocks);
+		status = nvme_check_range(nvme, work->pieces->ranges[i].lba,
+					  work->pieces->ranges[i].blocks);
 	work->range_count = command->cdw11 & NVME_DSM_AD ? count : 0;
 	return status;
 }
 
+#define SUPPORTED (NVME_EFFECT_SUPPORTED | NVME_SCOPE_NAMESPACE)
+#define CHANGES	  (SUPPORTED | NVME_EFFECT_CONTENT)
+
 static const struct io_command io_commands[] = {
-	[NVME_CMD_FLUSH] = {prepare_flush, NVME_IO_FLUSH, true,
-			    NVME_EFFECT_SUPPORTED | NVME_SCOPE_NAMESPACE},
-	[NVME_CMD_WRITE] = {prepare_data, NVME_IO_WRITE, false,
-			    NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT | NVME_SCOPE_NAMESPACE},
-	[NVME_CMD_READ] = {prepare_data, NVME_IO_READ, false,
-			   NVME_EFFECT_SUPPORTED | NVME_SCOPE_NAMESPACE},
-	[NVME_CMD_WRITE_ZEROES] = {prepare_zeroes, NVME_IO_DISCARD, false,
-				   NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT |
-					   NVME_SCOPE_NAMESPACE},
-	[NVME_CMD_DATASET_MANAGEMENT] = {prepare_dataset, NVME_IO_DISCARD, false,
-					 NVME_EFFECT_SUPPORTED | NVME_EFFECT_CONTENT |
-						 NVME_SCOPE_NAMESPACE},
+	[NVME_CMD_FLUSH] = {prepare_flush, NVME_IO_FLUSH, NULL, true, SUPPORTED},
+	[NVME_CMD_WRITE] = {prepare_data, NVME_IO_WRITE, NULL, false, CHANGES},
+	[NVME_CMD_READ] = {prepare_data, NVME_IO_READ, nvme_unbounce, false, SUPPORTED},
+	[NVME_CMD_COMPARE] = {nvme_prepare_compare, NVME_IO_READ, nvme_compare, false, SUPPORTED},
+	[NVME_CMD_WRITE_ZEROES] = {prepare_zeroes, NVME_IO_DISCARD, NULL, false, CHANGES},
+	[NVME_CMD_DATASET_MANAGEMENT] = {prepare_dataset, NVME_IO_DISCARD, NULL, false, CHANGES},
+	[NVME_CMD_VERIFY] = {nvme_prepare_verify, NVME_IO_READ, NULL, false, SUPPORTED},
+	[NVME_CMD_COPY] = {nvme_prepare_copy, NVME_IO_WRITE, NULL, false, CHANGES},
 };
 
 uint32_t nvme_io_effects(uint8_t opcode)
@@ -107,7 +114,7 @@ uint32_t nvme_io_effects(uint8_t opcode)
 }
 
 /* Without a volatile write cache every write is durable when it is answered. */
-static bool is_durable(const struct nvme *nvme, const struct nvme_command *command)
+bool nvme_is_durable(const struct nvme *nvme, const struct nvme_command *command)
 {
 	if (command->opcode == NVME_CMD_DATASET_MANAGEMENT)
 		return !nvme->state->features.write_cache;
@@ -137,19 +144,23 @@ static bool next_main(const struct nvme *nvme, const struct nvme_command *comman
 	work->io.op = io_commands[command->opcode].op;
 	if (command->opcode == NVME_CMD_DATASET_MANAGEMENT)
 		return next_range(nvme, work);
+	if (command->opcode == NVME_CMD_COPY) {
+		nvme_next_copy(nvme, command, work);
+		return true;
+	}
 	work->stage = NVME_STAGE_AFTER;
 	return true;
 }
 
-/* Read with FUA (NVM Command Set 3.2.4): from what is durable. */
+/* Read, Compare, Verify with FUA (NVM Command Set 3.2.4): from what is durable. */
 static bool flushes_before(const struct nvme_command *command)
 {
-	return command->opcode == NVME_CMD_READ && command->cdw12 & NVME_RW_FUA;
+	return io_commands[command->opcode].op == NVME_IO_READ && command->cdw12 & NVME_RW_FUA;
 }
 
 static bool flushes_after(const struct nvme *nvme, const struct nvme_command *command)
 {
-	return io_commands[command->opcode].op == NVME_IO_DISCARD && is_durable(nvme, command);
+	return io_commands[command->opcode].op == NVME_IO_DISCARD && nvme_is_durable(nvme, command);
 }
 
 /* Fills in work->io; false: the command is at its end. */
@@ -176,9 +187,9 @@ static bool next_request(const struct nvme *nvme, const struct nvme_command *com
 	}
 }
 
-static uint16_t status_of(struct nvme *nvme, const struct nvme_command *command, int error)
+static uint16_t status_of(struct nvme *nvme, const struct nvme_work *work)
 {
-	switch (error) {
+	switch (work->error) {
 	case 0:
 		return NVME_OK;
 	case -ENOSPC:
@@ -192,31 +203,31 @@ static uint16_t status_of(struct nvme *nvme, const struct nvme_command *command,
 		return NVME_INTERNAL_ERROR;
 	default:
 		nvme->state->counters.media_errors++;
-		return command->opcode == NVME_CMD_READ ? NVME_UNRECOVERED_READ : NVME_WRITE_FAULT;
+		return work->io.op == NVME_IO_READ ? NVME_UNRECOVERED_READ : NVME_WRITE_FAULT;
 	}
 }
 
-static void count(struct nvme *nvme, const struct nvme_command *command,
-		  const struct nvme_work *work)
+/* Base 5.16.1.3; which commands: NVM Command Set 1.4.2. */
+static void count(struct nvme *nvme, uint8_t opcode, const struct nvme_work *work)
 {
 	struct nvme_counters *counters = &nvme->state->counters;
+	bool reads = io_commands[opcode].op == NVME_IO_READ;
+	bool writes = io_commands[opcode].op == NVME_IO_WRITE;
 
-	if (command->opcode == NVME_CMD_READ) {
-		counters->reads++;
-		counters->sectors_read += work->io.length / 512;
-	} else if (command->opcode == NVME_CMD_WRITE) {
-		counters->writes++;
-		counters->sectors_written += work->io.length / 512;
-	}
+	counters->reads += (reads && opcode != NVME_CMD_VERIFY) || opcode == NVME_CMD_COPY;
+	counters->sectors_read += reads ? work->io.length / 512 : 0;
+	counters->writes += writes;
+	counters->sectors_written += writes ? work->io.length / 512 : 0;
 }
 
 static uint16_t end_of_row(struct nvme *nvme, const struct nvme_command *command,
 			   struct nvme_work *work)
 {
-	uint16_t status = command->opcode == NVME_CMD_READ ? nvme_unbounce(nvme, work) : NVME_OK;
+	const struct io_command *what = &io_commands[command->opcode];
+	uint16_t status = what->end ? what->end(nvme, work) : NVME_OK;
 
 	if (status == NVME_OK)
-		count(nvme, command, work);
+		count(nvme, command->opcode, work);
 	return status;
 }
 
@@ -237,7 +248,7 @@ static uint16_t advance(struct nvme *nvme, const struct nvme_command *command,
 		if (!work->answered)
 			return NVME_PENDING;
 		if (work->error)
-			return status_of(nvme, command, work->error);
+			return status_of(nvme, work);
 	}
 	return end_of_row(nvme, command, work);
 }
@@ -246,7 +257,7 @@ void nvme_io_continue(struct nvme *nvme, struct nvme_work *work)
 {
 	uint32_t index = nvme_slot_index(nvme, work);
 	const struct nvme_command *command = &nvme->state->slots[index].command;
-	uint16_t status = status_of(nvme, command, work->error);
+	uint16_t status = status_of(nvme, work);
 
 	/* No messages can be sent now, which a bounce buffer would need: begun anew later. */
 	if (nvme->quiescing && work->bounce) {
@@ -283,7 +294,8 @@ uint16_t nvme_io_command(struct nvme *nvme, uint32_t index)
 		return status;
 	work->io = (struct nvme_io){
 		.op = io_commands[slot->command.opcode].op,
-		.fua = slot->command.opcode == NVME_CMD_WRITE && is_durable(nvme, &slot->command),
+		.fua = slot->command.opcode == NVME_CMD_WRITE &&
+		       nvme_is_durable(nvme, &slot->command),
 	};
 	work->stage = NVME_STAGE_BEFORE;
 	status = io_commands[slot->command.opcode].prepare(nvme, slot, work);

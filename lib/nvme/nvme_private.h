@@ -7,6 +7,7 @@
  *   queues.c      doorbells, fetching                         complete.c   answers, interrupts
  *   admin.c       admin commands, by table                    io.c         the NVM command set
  *   queue_commands.c identify.c features.c logs.c events.c    what they do
+ *   compare.c     Compare, Verify                             copy.c       Copy
  *   data.c        PRPs, guest memory                          recover.c    going on after a death
  */
 #ifndef KARUTA_NVME_PRIVATE_H
@@ -48,10 +49,11 @@ struct nvme_pieces {
 	union {
 		struct iovec iov[NVME_PIECES];
 		struct nvme_dsm_range ranges[NVME_DSM_RANGES];
+		struct nvme_copy_range sources[NVME_COPY_RANGES];
 	};
 };
 
-/* Stands in for guest memory that is not mapped here. */
+/* Stands in for guest memory that is not mapped here, or for data that no guest sees. */
 struct nvme_bounce {
 	struct iovec iov;
 	struct nvme_segments segments;
@@ -66,7 +68,8 @@ struct nvme_work {
 	struct nvme_pieces *pieces;
 	struct nvme_bounce *bounce;
 	enum nvme_stage stage;
-	unsigned range, range_count; /* of a dataset management command */
+	unsigned range, range_count; /* of a command that has a list of them */
+	uint64_t gathered;	     /* bytes of a copy that have been read */
 	bool reserved;		     /* has a place in its completion queue */
 	bool submitting;	     /* inside ops->submit() ... */
 	bool answered;		     /* ... and it has called nvme_io_done() with `error` */
@@ -194,6 +197,19 @@ uint16_t nvme_io_command(struct nvme *nvme, uint32_t index);
 /* Its request with the back end has been answered: work->error. */
 void nvme_io_continue(struct nvme *nvme, struct nvme_work *work);
 uint32_t nvme_io_effects(uint8_t opcode);
+uint16_t nvme_check_range(const struct nvme *nvme, uint64_t lba, uint64_t blocks);
+/* The command's own range into work->io; at most NVME_MAX_TRANSFER. Status. */
+uint16_t nvme_set_range(const struct nvme *nvme, const struct nvme_command *command,
+			struct nvme_work *work);
+/* What it writes has to be durable when it is answered. */
+bool nvme_is_durable(const struct nvme *nvme, const struct nvme_command *command);
+uint16_t nvme_prepare_compare(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work);
+uint16_t nvme_compare(struct nvme *nvme, struct nvme_work *work);
+uint16_t nvme_prepare_verify(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work);
+uint16_t nvme_prepare_copy(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work);
+/* Fills in work->io: the reads, then the write. */
+void nvme_next_copy(const struct nvme *nvme, const struct nvme_command *command,
+		    struct nvme_work *work);
 uint16_t nvme_create_cq(struct nvme *nvme, struct nvme_slot *slot);
 uint16_t nvme_create_sq(struct nvme *nvme, struct nvme_slot *slot);
 uint16_t nvme_delete_cq(struct nvme *nvme, struct nvme_slot *slot);
@@ -231,6 +247,12 @@ uint16_t nvme_walk_prps(struct nvme *nvme, const struct nvme_command *command, u
 /* Makes work->io.iov from the segments. Status; NVME_PENDING: no bounce buffer is free, later. */
 uint16_t nvme_map_data(struct nvme *nvme, struct nvme_work *work,
 		       const struct nvme_segments *segments, bool to_guest);
+/* A bounce buffer of work->io.length, `segments` beside it unless NULL. Status or NVME_PENDING. */
+uint16_t nvme_take_bounce(struct nvme *nvme, struct nvme_work *work,
+			  const struct nvme_segments *segments);
+/* The same length of guest memory and of the bounce buffer: NVME_COMPARE_FAILURE where different.
+ */
+uint16_t nvme_compare_bounce(struct nvme *nvme, const struct nvme_bounce *bounce);
 /* After a read: what went to a bounce buffer, to the guest. Status. */
 uint16_t nvme_unbounce(struct nvme *nvme, struct nvme_work *work);
 /* Whole transfers of small commands. Status. */

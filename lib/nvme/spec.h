@@ -84,8 +84,11 @@ enum nvme_io_opcode {
 	NVME_CMD_FLUSH = 0x00,
 	NVME_CMD_WRITE = 0x01,
 	NVME_CMD_READ = 0x02,
+	NVME_CMD_COMPARE = 0x05,
 	NVME_CMD_WRITE_ZEROES = 0x08,
 	NVME_CMD_DATASET_MANAGEMENT = 0x09,
+	NVME_CMD_VERIFY = 0x0c,
+	NVME_CMD_COPY = 0x19,
 	NVME_CMD_VENDOR = 0x80, /* and above */
 };
 
@@ -128,6 +131,17 @@ struct nvme_dsm_range {
 	uint64_t lba;
 };
 
+/* NVM Command Set 3.2.2: Copy, source range of format 0. */
+struct nvme_copy_range {
+	uint64_t reserved0;
+	uint64_t lba;
+	uint16_t blocks; /* 0's based */
+	uint8_t reserved18[14];
+};
+_Static_assert(sizeof(struct nvme_copy_range) == 32, "source range");
+#define NVME_COPY_RANGES	128u
+#define NVME_COPY_FORMAT(cdw12) ((cdw12) >> 8 & 0xf)
+
 /* ---- status (Base 3.3.3.2.1): type in bits 10:8, code in bits 7:0, do not retry in bit 14 ---- */
 
 #define NVME_DNR 0x4000u
@@ -156,9 +170,11 @@ enum nvme_status {
 	NVME_NOT_SAVEABLE = 0x10d | NVME_DNR,
 	NVME_NOT_NAMESPACE_SPECIFIC = 0x10f | NVME_DNR,
 	NVME_COMMAND_SET_REJECTED = 0x12b | NVME_DNR,
+	NVME_COMMAND_SIZE_EXCEEDED = 0x183 | NVME_DNR,
 
 	NVME_WRITE_FAULT = 0x280,
 	NVME_UNRECOVERED_READ = 0x281,
+	NVME_COMPARE_FAILURE = 0x285 | NVME_DNR,
 };
 
 /* ---- Identify (Base 5.17) ---- */
@@ -221,7 +237,10 @@ struct nvme_identify_namespace {
 	uint16_t nawun, nawupf, nacwu, nabsn, nabo, nabspf, noiob;
 	uint64_t nvmcap[2];
 	uint16_t npwg, npwa, npdg, npda, nows;
-	uint8_t reserved74[30];
+	uint16_t mssrl;
+	uint32_t mcl;
+	uint8_t msrc;
+	uint8_t reserved81[23];
 	uint8_t nguid[16];
 	uint8_t eui64[8];
 	struct {

@@ -430,7 +430,9 @@ static void effects_tell_the_truth(void **context)
 				 effects[opcode] & 1);
 	}
 	assert_int_equal(effects[256 + NVME_CMD_WRITE] & 3, 3);
-	assert_int_equal(effects[256 + 5], 0);
+	assert_int_equal(effects[256 + NVME_CMD_COPY] & 3, 3);
+	assert_int_equal(effects[256 + NVME_CMD_COMPARE] & 3, 1);
+	assert_int_equal(effects[256 + 4], 0); /* Write Uncorrectable */
 }
 
 /* ---- what no guest may ---- */

@@ -379,6 +379,33 @@ static void all_written(struct rig *rig)
 
 static const struct scene writes = {write_some, process, all_written};
 
+/* Two blocks in the other order, and a comparison that finds them so. */
+static void copy_some(struct rig *rig)
+{
+	struct nvme_copy_range *sources = (void *)rig_at(rig, RIG_DATA);
+	struct nvme_command command = {
+		.opcode = NVME_CMD_COPY, .nsid = 1, .prp1 = RIG_DATA, .cdw10 = 64, .cdw12 = 1};
+
+	memset(rig->disk, 0x11, 4096);
+	memset(rig->disk + 4096, 0x22, 4096);
+	memset(rig->disk + 32768, 0, 8192);
+	memset(sources, 0, 2 * sizeof(*sources));
+	sources[0].lba = 8;
+	sources[0].blocks = sources[1].blocks = 7;
+	memset(rig_at(rig, RIG_DATA + 4096), 0x22, 4096);
+	memset(rig_at(rig, RIG_DATA + 8192), 0x11, 4096);
+	rig_submit(rig, 1, command);
+	rig_submit(rig, 1, rig_io(rig, NVME_CMD_COMPARE, 64, 16, RIG_DATA + 4096));
+}
+
+static void all_copied(struct rig *rig)
+{
+	answered_once_each(rig, 1, 2);
+	assert_memory_equal(rig->disk + 32768, rig_at(rig, RIG_DATA + 4096), 8192);
+}
+
+static const struct scene copies = {copy_some, process, all_copied};
+
 static void queue_commands(struct rig *rig)
 {
 	struct nvme_command create_cq = {.opcode = NVME_ADMIN_CREATE_CQ,
@@ -434,6 +461,11 @@ static void death_while_writing(void **context)
 	play(*context, &writes);
 }
 
+static void death_while_copying(void **context)
+{
+	play(*context, &copies);
+}
+
 static void death_while_queues_change(void **context)
 {
 	play(*context, &queue_changes);
@@ -483,6 +515,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(shutdown_goes_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(answer_taken_before_the_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_writing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(death_while_copying, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_queues_change, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_disabling, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_of_the_next_one_too, set_up, tear_down),
