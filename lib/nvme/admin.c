@@ -66,7 +66,7 @@ uint16_t nvme_admin(struct nvme *nvme, uint32_t index)
 		return NVME_INVALID_OPCODE;
 	}
 	/* Neither fused commands nor SGLs (Base 3.3.3.1, figure 86). */
-	if (slot->command.flags & 0xc3)
+	if (slot->command.flags & (NVME_FLAGS_FUSE | NVME_FLAGS_PSDT))
 		return NVME_INVALID_FIELD;
 	return admin_commands[opcode].carry_out(nvme, slot);
 }

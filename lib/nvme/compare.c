@@ -12,7 +12,7 @@ uint16_t nvme_prepare_compare(struct nvme *nvme, struct nvme_slot *slot, struct 
 
 	status = nvme_set_range(nvme, &slot->command, work);
 	if (status == NVME_OK)
-		status = nvme_walk_prps(nvme, &slot->command, work->io.length, &segments);
+		status = nvme_walk_data(nvme, &slot->command, work->io.length, false, &segments);
 	return status == NVME_OK ? nvme_take_bounce(nvme, work, &segments) : status;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guest memory: copies, PRP lists, and the pieces that the back end works on. */
+/* Guest memory: copies, PRPs, and the pieces that the back end works on. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,22 +75,33 @@ int nvme_guest_complete(struct nvme *nvme, uint64_t address, const struct nvme_c
 	return 0;
 }
 
-static uint16_t bad_pointer(struct nvme *nvme, uint64_t address)
+uint16_t nvme_bad_pointer(struct nvme *nvme, uint64_t address)
 {
 	nvme_tell(nvme, NVME_EVENT_BAD_POINTER, address);
 	return NVME_DATA_TRANSFER_ERROR;
 }
 
-static void add_segment(struct nvme_segments *segments, uint64_t address, uint64_t length)
+bool nvme_add_segment(struct nvme_segments *segments, const struct nvme_segment *segment)
 {
 	struct nvme_segment *last = &segments->list[segments->count];
 
-	if (segments->count && last[-1].address + last[-1].length == address) {
-		last[-1].length += length;
-		return;
+	if (segments->count && last[-1].bucket == segment->bucket &&
+	    (segment->bucket || last[-1].address + last[-1].length == segment->address)) {
+		last[-1].length += segment->length;
+		return true;
 	}
-	*last = (struct nvme_segment){.address = address, .length = length};
+	if (segments->count == NVME_SEGMENTS)
+		return false;
+	*last = *segment;
 	segments->count++;
+	return true;
+}
+
+static void add_page(struct nvme_segments *segments, uint64_t address, uint64_t length)
+{
+	struct nvme_segment segment = {.address = address, .length = (uint32_t)length};
+
+	nvme_add_segment(segments, &segment);
 }
 
 /*
@@ -108,7 +119,7 @@ static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint64_t left,
 		uint64_t *entries = nvme->list_page;
 
 		if (nvme_guest_read(nvme, list, entries, count * sizeof(uint64_t)) < 0)
-			return bad_pointer(nvme, list);
+			return nvme_bad_pointer(nvme, list);
 		for (uint64_t i = 0; i < count; i++)
 			if (entries[i] % NVME_PAGE)
 				return NVME_INVALID_PRP_OFFSET;
@@ -117,15 +128,15 @@ static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint64_t left,
 		for (uint64_t i = 0; i < count; i++) {
 			uint64_t length = min_u64(left, NVME_PAGE);
 
-			add_segment(segments, entries[i], length);
+			add_page(segments, entries[i], length);
 			left -= length;
 		}
 	}
 	return NVME_OK;
 }
 
-uint16_t nvme_walk_prps(struct nvme *nvme, const struct nvme_command *command, uint64_t length,
-			struct nvme_segments *segments)
+static uint16_t walk_prps(struct nvme *nvme, const struct nvme_command *command, uint64_t length,
+			  struct nvme_segments *segments)
 {
 	uint64_t first = min_u64(length, NVME_PAGE - command->prp1 % NVME_PAGE);
 	uint64_t left = length - first;
@@ -133,7 +144,7 @@ uint16_t nvme_walk_prps(struct nvme *nvme, const struct nvme_command *command, u
 	segments->count = 0;
 	if (command->prp1 % 4)
 		return NVME_INVALID_PRP_OFFSET;
-	add_segment(segments, command->prp1, first);
+	add_page(segments, command->prp1, first);
 	if (!left)
 		return NVME_OK;
 	if (left > NVME_PAGE) {
@@ -143,8 +154,16 @@ uint16_t nvme_walk_prps(struct nvme *nvme, const struct nvme_command *command, u
 	}
 	if (command->prp2 % NVME_PAGE)
 		return NVME_INVALID_PRP_OFFSET;
-	add_segment(segments, command->prp2, left);
+	add_page(segments, command->prp2, left);
 	return NVME_OK;
+}
+
+uint16_t nvme_walk_data(struct nvme *nvme, const struct nvme_command *command, uint64_t length,
+			bool to_guest, struct nvme_segments *segments)
+{
+	if (command->flags & NVME_FLAGS_PSDT)
+		return nvme_walk_sgl(nvme, command, length, to_guest, segments);
+	return walk_prps(nvme, command, length, segments);
 }
 
 struct nvme_pieces *nvme_take_pieces(struct nvme *nvme)
@@ -204,15 +223,17 @@ static int add_piece(struct nvme *nvme, struct nvme_work *work, const struct mem
 	return 0;
 }
 
-/* -EREMOTE: some of it is not mapped here. *fault: the first address that is not in order. */
+/* -EREMOTE: some of it is not there for the back end to use. *fault: the first address that is not
+ * in order. */
 static int map_segment(struct nvme *nvme, struct nvme_work *work,
 		       const struct nvme_segment *segment, unsigned access, uint64_t *fault)
 {
 	struct mem_view view;
-	bool remote = false;
+	/* The back end works on pieces as PRPs give them; what is finer than that gets a buffer. */
+	bool remote = segment->bucket || segment->address % 4 || segment->length % 4;
 	int error;
 
-	for (uint64_t done = 0; done < segment->length; done += view.length) {
+	for (uint64_t done = 0; done < segment->length && !segment->bucket; done += view.length) {
 		*fault = segment->address + done;
 		error = mem_view(nvme->memory, *fault, segment->length - done, access, &view);
 		if (error < 0)
@@ -235,7 +256,7 @@ static uint16_t fill_bounce(struct nvme *nvme, struct nvme_bounce *bounce)
 		struct nvme_segment *segment = &bounce->segments.list[i];
 
 		if (nvme_guest_read(nvme, segment->address, to, segment->length) < 0)
-			return bad_pointer(nvme, segment->address);
+			return nvme_bad_pointer(nvme, segment->address);
 		to += segment->length;
 	}
 	return NVME_OK;
@@ -252,8 +273,9 @@ uint16_t nvme_unbounce(struct nvme *nvme, struct nvme_work *work)
 	for (unsigned i = 0; i < bounce->segments.count; i++) {
 		struct nvme_segment *segment = &bounce->segments.list[i];
 
-		if (nvme_guest_write(nvme, segment->address, from, segment->length) < 0)
-			return bad_pointer(nvme, segment->address);
+		if (!segment->bucket &&
+		    nvme_guest_write(nvme, segment->address, from, segment->length) < 0)
+			return nvme_bad_pointer(nvme, segment->address);
 		from += segment->length;
 	}
 	return NVME_OK;
@@ -268,7 +290,7 @@ static bool same_as_guest(struct nvme *nvme, const struct nvme_segment *segment,
 		uint64_t length = min_u64(segment->length - done, sizeof(nvme->list_page));
 
 		if (nvme_guest_read(nvme, segment->address + done, copy, length) < 0)
-			*status = bad_pointer(nvme, segment->address + done);
+			*status = nvme_bad_pointer(nvme, segment->address + done);
 		else if (memcmp(copy, bytes + done, length) != 0)
 			*status = NVME_COMPARE_FAILURE;
 		if (*status != NVME_OK)
@@ -340,7 +362,7 @@ uint16_t nvme_map_data(struct nvme *nvme, struct nvme_work *work,
 		if (error == -ENOMEM)
 			return NVME_INTERNAL_ERROR;
 		if (error < 0 && error != -EREMOTE)
-			return bad_pointer(nvme, fault);
+			return nvme_bad_pointer(nvme, fault);
 		remote = remote || error == -EREMOTE;
 	}
 	work->io.iov = work->pieces ? work->pieces->iov : work->few;
@@ -354,12 +376,12 @@ uint16_t nvme_send(struct nvme *nvme, const struct nvme_command *command, const 
 	struct nvme_segments segments;
 	uint16_t status;
 
-	status = nvme_walk_prps(nvme, command, length, &segments);
+	status = nvme_walk_data(nvme, command, length, true, &segments);
 	for (unsigned i = 0; status == NVME_OK && i < segments.count; i++) {
 		struct nvme_segment *segment = &segments.list[i];
 
 		if (nvme_guest_write(nvme, segment->address, bytes, segment->length) < 0)
-			status = bad_pointer(nvme, segment->address);
+			status = nvme_bad_pointer(nvme, segment->address);
 		bytes += segment->length;
 	}
 	return status;
@@ -372,12 +394,12 @@ uint16_t nvme_receive(struct nvme *nvme, const struct nvme_command *command, voi
 	struct nvme_segments segments;
 	uint16_t status;
 
-	status = nvme_walk_prps(nvme, command, length, &segments);
+	status = nvme_walk_data(nvme, command, length, false, &segments);
 	for (unsigned i = 0; status == NVME_OK && i < segments.count; i++) {
 		struct nvme_segment *segment = &segments.list[i];
 
 		if (nvme_guest_read(nvme, segment->address, bytes, segment->length) < 0)
-			status = bad_pointer(nvme, segment->address);
+			status = nvme_bad_pointer(nvme, segment->address);
 		bytes += segment->length;
 	}
 	return status;

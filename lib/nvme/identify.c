@@ -57,7 +57,8 @@ static uint16_t identify_controller(struct nvme *nvme, uint8_t *page)
 		 */
 		.oncs = 0x1dd,
 		.ocfs = 0x1, /* source ranges of format 0 */
-		.vwc = 0x7,  /* present, flushed for all namespaces too */
+		.sgls = NVME_SGLS_BYTES | NVME_SGLS_BIT_BUCKET | NVME_SGLS_LONGER,
+		.vwc = 0x7, /* present, flushed for all namespaces too */
 	};
 
 	memcpy(id.sn, setup->serial, sizeof(id.sn));

@@ -51,14 +51,15 @@ uint16_t nvme_set_range(const struct nvme *nvme, const struct nvme_command *comm
 
 static uint16_t prepare_data(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
 {
+	bool to_guest = work->io.op == NVME_IO_READ;
 	struct nvme_segments segments;
 	uint16_t status;
 
 	status = nvme_set_range(nvme, &slot->command, work);
 	if (status == NVME_OK)
-		status = nvme_walk_prps(nvme, &slot->command, work->io.length, &segments);
+		status = nvme_walk_data(nvme, &slot->command, work->io.length, to_guest, &segments);
 	if (status == NVME_OK)
-		status = nvme_map_data(nvme, work, &segments, work->io.op == NVME_IO_READ);
+		status = nvme_map_data(nvme, work, &segments, to_guest);
 	return status;
 }
 
@@ -277,7 +278,7 @@ static uint16_t check(struct nvme *nvme, const struct nvme_command *command)
 			nvme_tell(nvme, NVME_EVENT_FORBIDDEN_COMMAND, command->opcode);
 		return NVME_INVALID_OPCODE;
 	}
-	if (command->flags & 0xc3)
+	if (command->flags & NVME_FLAGS_FUSE || (command->flags & NVME_FLAGS_PSDT) > NVME_PSDT_SGL)
 		return NVME_INVALID_FIELD;
 	if (command->nsid == NVME_NSID_ALL && io_commands[command->opcode].broadcast)
 		return NVME_OK;

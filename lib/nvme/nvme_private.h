@@ -8,6 +8,7 @@
  *   admin.c       admin commands, by table                    io.c         the NVM command set
  *   queue_commands.c identify.c features.c logs.c events.c    what they do
  *   compare.c     Compare, Verify                             copy.c       Copy
+ *   sgl.c         SGLs
  *   data.c        PRPs, guest memory                          recover.c    going on after a death
  */
 #ifndef KARUTA_NVME_PRIVATE_H
@@ -24,6 +25,7 @@
 #include "state.h"
 
 #define NVME_PAGES	  (NVME_MAX_TRANSFER / NVME_PAGE + 1) /* the first may begin in its middle */
+#define NVME_SEGMENTS	  2048u /* an SGL of single blocks of 512 bytes */
 #define NVME_PIECES	  (NVME_PAGES + 1)
 #define NVME_FEW_PIECES	  4u
 #define NVME_BOUNCES	  8u	  /* at once, NVME_MAX_TRANSFER each */
@@ -34,13 +36,15 @@
 
 /* Guest memory in a row. */
 struct nvme_segment {
-	uint64_t address, length;
+	uint64_t address;
+	uint32_t length;
+	bool bucket; /* no memory: what is read for it goes nowhere */
 };
 
-/* What a command's PRPs say; sums to the transfer's length. */
+/* What a command's PRPs or SGL say; sums to the transfer's length. */
 struct nvme_segments {
 	unsigned count;
-	struct nvme_segment list[NVME_PAGES];
+	struct nvme_segment list[NVME_SEGMENTS];
 };
 
 /* Room for a command that needs more than a few pieces. */
@@ -233,6 +237,11 @@ uint8_t nvme_critical_warning(const struct nvme *nvme);
 void nvme_log_error(struct nvme *nvme, const struct nvme_slot *slot, uint16_t status);
 void nvme_log_queue_error(struct nvme *nvme, uint16_t queue);
 
+/* ---- sgl.c ---- */
+
+uint16_t nvme_walk_sgl(struct nvme *nvme, const struct nvme_command *command, uint64_t length,
+		       bool to_guest, struct nvme_segments *segments);
+
 /* ---- data.c ---- */
 
 /* 0 or -EFAULT and the like; by messages where need be. */
@@ -241,9 +250,13 @@ int nvme_guest_write(struct nvme *nvme, uint64_t address, const void *from, uint
 /* A completion queue entry: the part with the phase tag becomes visible last. */
 int nvme_guest_complete(struct nvme *nvme, uint64_t address, const struct nvme_completion *entry);
 
-/* Base 4.1.1. length 1 .. NVME_MAX_TRANSFER. Status. */
-uint16_t nvme_walk_prps(struct nvme *nvme, const struct nvme_command *command, uint64_t length,
-			struct nvme_segments *segments);
+/* Where the command's data is. length 1 .. NVME_MAX_TRANSFER. Status. */
+uint16_t nvme_walk_data(struct nvme *nvme, const struct nvme_command *command, uint64_t length,
+			bool to_guest, struct nvme_segments *segments);
+/* False: there is no room for it. */
+bool nvme_add_segment(struct nvme_segments *segments, const struct nvme_segment *segment);
+/* Tells of it; a status. */
+uint16_t nvme_bad_pointer(struct nvme *nvme, uint64_t address);
 /* Makes work->io.iov from the segments. Status; NVME_PENDING: no bounce buffer is free, later. */
 uint16_t nvme_map_data(struct nvme *nvme, struct nvme_work *work,
 		       const struct nvme_segments *segments, bool to_guest);

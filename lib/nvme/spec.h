@@ -105,6 +105,26 @@ struct nvme_command {
 };
 _Static_assert(sizeof(struct nvme_command) == 64, "SQE");
 
+/* Base 4.1.2. In a command: in the place of the PRPs. */
+struct nvme_sgl {
+	uint64_t address;
+	uint32_t length;
+	uint8_t reserved[3];
+	uint8_t type; /* in bits 7:4, the subtype in bits 3:0 */
+};
+_Static_assert(sizeof(struct nvme_sgl) == 16, "SGL descriptor");
+
+enum {
+	NVME_SGL_DATA = 0x00,
+	NVME_SGL_BIT_BUCKET = 0x10,
+	NVME_SGL_SEGMENT = 0x20,
+	NVME_SGL_LAST_SEGMENT = 0x30,
+};
+
+#define NVME_SGLS_BYTES	     (1u << 0) /* data blocks of any alignment and length */
+#define NVME_SGLS_BIT_BUCKET (1u << 16)
+#define NVME_SGLS_LONGER     (1u << 18) /* than the data */
+
 /* Completion queue entry (Base 3.3.3.2). */
 struct nvme_completion {
 	uint32_t result;
@@ -115,6 +135,10 @@ struct nvme_completion {
 	uint16_t status; /* phase tag in bit 0 */
 };
 _Static_assert(sizeof(struct nvme_completion) == 16, "CQE");
+
+#define NVME_FLAGS_FUSE 0x03u
+#define NVME_FLAGS_PSDT 0xc0u
+#define NVME_PSDT_SGL	0x40u /* an SGL for the data; metadata, of which there is none, without */
 
 #define NVME_NSID_ALL	0xffffffffu
 #define NVME_PAGE	4096u
@@ -155,6 +179,10 @@ enum nvme_status {
 	NVME_ABORT_REQUESTED = 0x007,
 	NVME_INVALID_NAMESPACE = 0x00b | NVME_DNR,
 	NVME_COMMAND_SEQUENCE_ERROR = 0x00c | NVME_DNR,
+	NVME_SGL_SEGMENT_INVALID = 0x00d | NVME_DNR,
+	NVME_SGL_COUNT_INVALID = 0x00e | NVME_DNR,
+	NVME_SGL_LENGTH_INVALID = 0x00f | NVME_DNR,
+	NVME_SGL_TYPE_INVALID = 0x011 | NVME_DNR,
 	NVME_INVALID_PRP_OFFSET = 0x013 | NVME_DNR,
 	NVME_WRITE_PROTECTED = 0x020 | NVME_DNR,
 	NVME_LBA_OUT_OF_RANGE = 0x080 | NVME_DNR,

@@ -75,6 +75,14 @@ static uint64_t pointer(struct cursor *input)
 	}
 }
 
+/* Length and type of an SGL descriptor. */
+static uint64_t sgl_tail(struct cursor *input)
+{
+	uint64_t type = cursor_u8(input), length = cursor_u16(input);
+
+	return length * (type & 1 ? 16 : 1) | (type & 2 ? type & 0x30 : type) << 56;
+}
+
 static void command(struct bench *bench, struct cursor *input)
 {
 	static const uint32_t namespaces[] = {1, 1, 1, 0, 2, NVME_NSID_ALL};
@@ -83,10 +91,10 @@ static void command(struct bench *bench, struct cursor *input)
 
 	entry.opcode = cursor_u8(input);
 	entry.flags = cursor_u8(input);
-	entry.flags = entry.flags > 200 ? entry.flags : 0;
+	entry.flags = entry.flags > 200 ? entry.flags : entry.flags & NVME_PSDT_SGL;
 	entry.nsid = namespaces[cursor_u8(input) % 6];
 	entry.prp1 = pointer(input);
-	entry.prp2 = pointer(input);
+	entry.prp2 = entry.flags & NVME_PSDT_SGL ? sgl_tail(input) : pointer(input);
 	entry.cdw10 = cursor_u32(input);
 	entry.cdw11 = cursor_u32(input);
 	entry.cdw12 = cursor_u32(input);
@@ -121,10 +129,16 @@ static void answer(struct bench *bench, struct cursor *input)
 static void poke(struct bench *bench, struct cursor *input)
 {
 	uint32_t offset = cursor_u32(input) % (RIG_MEMORY - 8);
-	uint64_t value = cursor_u8(input) & 1 ? cursor_u64(input) : pointer(input);
+	uint8_t kind = cursor_u8(input);
+	uint64_t value = kind & 1 ? cursor_u64(input) : pointer(input);
 
+	if (kind & 2)
+		offset = (uint32_t)(RIG_DATA - RIG_BASE) + offset % 65536 / 8 * 8;
 	if (bench->mapped)
 		memcpy(bench->rig.memory + offset, &value, sizeof(value));
+	value = kind & 4 ? sgl_tail(input) : 0;
+	if (bench->mapped && kind & 4 && offset < RIG_MEMORY - 16)
+		memcpy(bench->rig.memory + offset + 8, &value, sizeof(value));
 }
 
 static void death(struct bench *bench)

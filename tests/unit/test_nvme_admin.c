@@ -198,7 +198,9 @@ static void identify_controller(void **context)
 	assert_int_equal(id->cqes, 0x44);
 	assert_int_equal(id->nn, 1);
 	assert_int_equal(id->oacs, 0);
-	assert_int_equal(id->sgls, 0);
+	assert_int_equal(id->oncs, 0x1dd); /* not Write Uncorrectable, not reservations */
+	assert_int_equal(id->ocfs, 1);
+	assert_int_equal(id->sgls, 0x50001);
 	assert_string_equal(id->subnqn, "nqn.2014-08.org.nvmexpress:uuid:"
 					"5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a");
 }
@@ -211,6 +213,9 @@ static void identify_namespace(void **context)
 	assert_int_equal(identify(rig, NVME_CNS_NAMESPACE, 1, 0), NVME_OK);
 	assert_int_equal(id->nsze, RIG_DISK / 4096);
 	assert_int_equal(id->lbaf[0].lbads, 12);
+	assert_int_equal(id->mssrl, 256);
+	assert_int_equal(id->mcl, 256);
+	assert_int_equal(id->msrc, 127);
 	assert_int_equal(id->nguid[15], 0x5a);
 	assert_int_equal(identify(rig, NVME_CNS_NAMESPACE, 0, 0), NVME_INVALID_NAMESPACE);
 	assert_int_equal(identify(rig, NVME_CNS_NAMESPACE, 2, 0), NVME_INVALID_NAMESPACE);
