@@ -67,6 +67,6 @@ uint16_t nvme_admin(struct nvme *nvme, uint32_t index)
 	}
 	/* Neither fused commands nor SGLs (Base 3.3.3.1, figure 86). */
 	if (slot->command.flags & (NVME_FLAGS_FUSE | NVME_FLAGS_PSDT))
-		return NVME_INVALID_FIELD;
+		return NVME_AT(slot, flags, NVME_INVALID_FIELD);
 	return admin_commands[opcode].carry_out(nvme, slot);
 }

@@ -10,7 +10,7 @@ uint16_t nvme_prepare_compare(struct nvme *nvme, struct nvme_slot *slot, struct 
 	struct nvme_segments segments;
 	uint16_t status;
 
-	status = nvme_set_range(nvme, &slot->command, work);
+	status = nvme_set_range(nvme, slot, work);
 	if (status == NVME_OK)
 		status = nvme_walk_data(nvme, &slot->command, work->io.length, false, &segments);
 	return status == NVME_OK ? nvme_take_bounce(nvme, work, &segments) : status;
@@ -23,7 +23,7 @@ uint16_t nvme_compare(struct nvme *nvme, struct nvme_work *work)
 
 uint16_t nvme_prepare_verify(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
 {
-	uint16_t status = nvme_set_range(nvme, &slot->command, work);
+	uint16_t status = nvme_set_range(nvme, slot, work);
 
 	return status == NVME_OK ? nvme_take_bounce(nvme, work, NULL) : status;
 }

@@ -62,9 +62,9 @@ uint16_t nvme_prepare_copy(struct nvme *nvme, struct nvme_slot *slot, struct nvm
 	uint16_t status;
 
 	if (NVME_COPY_FORMAT(command->cdw12))
-		return NVME_INVALID_FIELD;
+		return nvme_at(slot, offsetof(struct nvme_command, cdw12) + 1, NVME_INVALID_FIELD);
 	if (count > NVME_COPY_RANGES)
-		return NVME_COMMAND_SIZE_EXCEEDED;
+		return NVME_AT(slot, cdw12, NVME_COMMAND_SIZE_EXCEEDED);
 	work->pieces = nvme_take_pieces(nvme);
 	if (!work->pieces)
 		return NVME_INTERNAL_ERROR;

@@ -242,6 +242,56 @@ static uint16_t set_timestamp(struct nvme *nvme, struct nvme_slot *slot)
 	return NVME_OK;
 }
 
+/* Base 5.27.1.18. What a host can cope with; nothing here makes use of it. */
+static uint16_t get_host_behaviour(struct nvme *nvme, struct nvme_slot *slot,
+				   const struct nvme_features *features)
+{
+	uint8_t data[NVME_HOST_BEHAVIOUR_SIZE] = {0};
+
+	memcpy(data, features->host_behaviour, NVME_HOST_BEHAVIOURS);
+	return nvme_send(nvme, &slot->command, data, sizeof(data));
+}
+
+static uint16_t set_host_behaviour(struct nvme *nvme, struct nvme_slot *slot)
+{
+	uint8_t data[NVME_HOST_BEHAVIOUR_SIZE];
+	uint16_t status = nvme_receive(nvme, &slot->command, data, sizeof(data));
+
+	for (unsigned i = 0; status == NVME_OK && i < NVME_HOST_BEHAVIOURS; i++)
+		if (data[i] > 1)
+			status = NVME_INVALID_FIELD;
+	if (status == NVME_OK)
+		memcpy(nvme->state->features.host_behaviour, data, NVME_HOST_BEHAVIOURS);
+	return status;
+}
+
+static size_t host_id_size(const struct nvme_slot *slot)
+{
+	return slot->command.cdw11 & NVME_HOST_ID_EXTENDED ? 16 : 8;
+}
+
+/* Base 5.27.1.25. */
+static uint16_t get_host_id(struct nvme *nvme, struct nvme_slot *slot,
+			    const struct nvme_features *features)
+{
+	return nvme_send(nvme, &slot->command, features->host_id, host_id_size(slot));
+}
+
+/* Given once between two resets; the same once more is no change. */
+static uint16_t set_host_id(struct nvme *nvme, struct nvme_slot *slot)
+{
+	static const uint8_t none[16];
+	uint8_t *current = nvme->state->features.host_id, id[16] = {0};
+	uint16_t status = nvme_receive(nvme, &slot->command, id, host_id_size(slot));
+
+	if (status != NVME_OK)
+		return status;
+	if (memcmp(current, none, sizeof(none)) != 0 && memcmp(current, id, sizeof(id)) != 0)
+		return NVME_COMMAND_SEQUENCE_ERROR;
+	memcpy(current, id, sizeof(id));
+	return NVME_OK;
+}
+
 /* Base 5.27.1.21: the one combination that Identify lists. */
 static uint16_t set_command_set(struct nvme *nvme, struct nvme_slot *slot)
 {
@@ -261,7 +311,9 @@ static const struct feature features_table[] = {
 	[NVME_FEATURE_ATOMICITY] = {get_atomicity, set_atomicity, false},
 	[NVME_FEATURE_EVENTS] = {get_events, set_events, false},
 	[NVME_FEATURE_TIMESTAMP] = {get_timestamp, set_timestamp, false},
+	[NVME_FEATURE_HOST_BEHAVIOUR] = {get_host_behaviour, set_host_behaviour, false},
 	[NVME_FEATURE_COMMAND_SET] = {get_zero, set_command_set, false},
+	[NVME_FEATURE_HOST_ID] = {get_host_id, set_host_id, false},
 };
 
 static const struct feature *find(uint32_t id)
@@ -293,8 +345,10 @@ uint16_t nvme_get_features(struct nvme *nvme, struct nvme_slot *slot)
 	uint32_t select = slot->command.cdw10 >> 8 & 7;
 	struct nvme_features defaults = {0};
 
-	if (!feature || select > SELECT_CAPABILITIES)
-		return NVME_INVALID_FIELD;
+	if (!feature)
+		return NVME_AT(slot, cdw10, NVME_INVALID_FIELD);
+	if (select > SELECT_CAPABILITIES)
+		return nvme_at(slot, offsetof(struct nvme_command, cdw10) + 1, NVME_INVALID_FIELD);
 	if (!namespace_fits(feature, slot->command.nsid))
 		return NVME_INVALID_NAMESPACE;
 	if (select == SELECT_CAPABILITIES) {
@@ -314,7 +368,7 @@ uint16_t nvme_set_features(struct nvme *nvme, struct nvme_slot *slot)
 	uint32_t nsid = slot->command.nsid;
 
 	if (!feature || !feature->set)
-		return NVME_INVALID_FIELD;
+		return NVME_AT(slot, cdw10, NVME_INVALID_FIELD);
 	if (slot->command.cdw10 >> 31)
 		return NVME_NOT_SAVEABLE;
 	if (!namespace_fits(feature, nsid))

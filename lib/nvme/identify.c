@@ -41,6 +41,7 @@ static uint16_t identify_controller(struct nvme *nvme, uint8_t *page)
 		.rtd3r = 1000000,
 		.rtd3e = 1000000, /* microseconds; hosts take it as the limit of a shutdown */
 		.oaes = NVME_OAES_NAMESPACE,
+		.ctratt = NVME_CTRATT_HOST_ID,
 		.cntrltype = 1, /* I/O controller */
 		.acl = 3,
 		.aerl = NVME_EVENT_REQUESTS - 1,

@@ -41,12 +41,13 @@ static uint16_t set_range(const struct nvme *nvme, const struct nvme_command *co
 	return nvme_check_range(nvme, lba, blocks);
 }
 
-uint16_t nvme_set_range(const struct nvme *nvme, const struct nvme_command *command,
-			struct nvme_work *work)
+uint16_t nvme_set_range(const struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
 {
-	uint16_t status = set_range(nvme, command, &work->io);
+	uint16_t status = set_range(nvme, &slot->command, &work->io);
 
-	return work->io.length > NVME_MAX_TRANSFER ? NVME_INVALID_FIELD : status;
+	if (work->io.length > NVME_MAX_TRANSFER)
+		return NVME_AT(slot, cdw12, NVME_INVALID_FIELD);
+	return NVME_AT(slot, cdw10, status);
 }
 
 static uint16_t prepare_data(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
@@ -55,7 +56,7 @@ static uint16_t prepare_data(struct nvme *nvme, struct nvme_slot *slot, struct n
 	struct nvme_segments segments;
 	uint16_t status;
 
-	status = nvme_set_range(nvme, &slot->command, work);
+	status = nvme_set_range(nvme, slot, work);
 	if (status == NVME_OK)
 		status = nvme_walk_data(nvme, &slot->command, work->io.length, to_guest, &segments);
 	if (status == NVME_OK)
@@ -65,7 +66,7 @@ static uint16_t prepare_data(struct nvme *nvme, struct nvme_slot *slot, struct n
 
 static uint16_t prepare_zeroes(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
 {
-	return set_range(nvme, &slot->command, &work->io);
+	return NVME_AT(slot, cdw10, set_range(nvme, &slot->command, &work->io));
 }
 
 static uint16_t prepare_flush(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
@@ -271,15 +272,17 @@ void nvme_io_continue(struct nvme *nvme, struct nvme_work *work)
 		nvme_finish(nvme, index, status);
 }
 
-static uint16_t check(struct nvme *nvme, const struct nvme_command *command)
+static uint16_t check(struct nvme *nvme, struct nvme_slot *slot)
 {
+	const struct nvme_command *command = &slot->command;
+
 	if (!nvme_io_effects(command->opcode)) {
 		if (command->opcode >= NVME_CMD_VENDOR)
 			nvme_tell(nvme, NVME_EVENT_FORBIDDEN_COMMAND, command->opcode);
 		return NVME_INVALID_OPCODE;
 	}
 	if (command->flags & NVME_FLAGS_FUSE || (command->flags & NVME_FLAGS_PSDT) > NVME_PSDT_SGL)
-		return NVME_INVALID_FIELD;
+		return NVME_AT(slot, flags, NVME_INVALID_FIELD);
 	if (command->nsid == NVME_NSID_ALL && io_commands[command->opcode].broadcast)
 		return NVME_OK;
 	return command->nsid == 1 ? NVME_OK : NVME_INVALID_NAMESPACE;
@@ -289,7 +292,7 @@ uint16_t nvme_io_command(struct nvme *nvme, uint32_t index)
 {
 	struct nvme_slot *slot = &nvme->state->slots[index];
 	struct nvme_work *work = &nvme->works[index];
-	uint16_t status = check(nvme, &slot->command);
+	uint16_t status = check(nvme, slot);
 
 	if (status != NVME_OK)
 		return status;

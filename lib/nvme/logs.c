@@ -19,10 +19,36 @@ static void add_entry(struct nvme *nvme, struct nvme_error_entry *entry)
 	struct nvme_state *state = nvme->state;
 
 	entry->count = state->counters.errors + 1;
-	entry->location = 0xffff;
 	entry->version = 1;
 	state->errors[entry->count % NVME_ERROR_ENTRIES] = *entry;
 	nvme_publish64(&state->counters.errors, entry->count);
+}
+
+/* Parameter Error Location, where the status alone says which byte of the command is at fault. */
+static uint16_t location(const struct nvme_slot *slot, uint16_t status)
+{
+	if (slot->location != NVME_NO_LOCATION)
+		return slot->location;
+	switch (status) {
+	case NVME_INVALID_OPCODE:
+		return offsetof(struct nvme_command, opcode);
+	case NVME_INVALID_NAMESPACE:
+		return offsetof(struct nvme_command, nsid);
+	case NVME_SGL_TYPE_INVALID:
+	case NVME_SGL_LENGTH_INVALID:
+	case NVME_SGL_SEGMENT_INVALID:
+	case NVME_SGL_COUNT_INVALID:
+		return offsetof(struct nvme_command, prp1);
+	case NVME_INVALID_LOG_PAGE:
+		return offsetof(struct nvme_command, cdw10);
+	case NVME_INVALID_QUEUE_SIZE:
+		return offsetof(struct nvme_command, cdw10) + 2;
+	case NVME_INVALID_VECTOR:
+	case NVME_CQ_INVALID:
+		return offsetof(struct nvme_command, cdw11) + 2;
+	default:
+		return NVME_NO_LOCATION;
+	}
 }
 
 void nvme_log_error(struct nvme *nvme, const struct nvme_slot *slot, uint16_t status)
@@ -32,6 +58,7 @@ void nvme_log_error(struct nvme *nvme, const struct nvme_slot *slot, uint16_t st
 		.sq_id = slot->queue,
 		.cid = command->cid,
 		.status = (uint16_t)(status << 1),
+		.location = location(slot, status),
 		.nsid = command->nsid,
 		.opcode = command->opcode,
 	};
@@ -43,7 +70,8 @@ void nvme_log_error(struct nvme *nvme, const struct nvme_slot *slot, uint16_t st
 
 void nvme_log_queue_error(struct nvme *nvme, uint16_t queue)
 {
-	struct nvme_error_entry entry = {.sq_id = queue, .cid = 0xffff};
+	struct nvme_error_entry entry = {
+		.sq_id = queue, .cid = 0xffff, .location = NVME_NO_LOCATION};
 
 	add_entry(nvme, &entry);
 }

@@ -138,6 +138,16 @@ static inline bool nvme_is_admin(const struct nvme_slot *slot)
 	return slot->queue == 0;
 }
 
+/* A status, with the byte of the command that it is about for the error log. */
+static inline uint16_t nvme_at(struct nvme_slot *slot, size_t location, uint16_t status)
+{
+	if (status != NVME_OK)
+		slot->location = (uint16_t)location;
+	return status;
+}
+
+#define NVME_AT(slot, field, status) nvme_at(slot, offsetof(struct nvme_command, field), status)
+
 static inline uint32_t nvme_slot_index(const struct nvme *nvme, const struct nvme_work *work)
 {
 	return (uint32_t)(work - nvme->works);
@@ -203,8 +213,7 @@ void nvme_io_continue(struct nvme *nvme, struct nvme_work *work);
 uint32_t nvme_io_effects(uint8_t opcode);
 uint16_t nvme_check_range(const struct nvme *nvme, uint64_t lba, uint64_t blocks);
 /* The command's own range into work->io; at most NVME_MAX_TRANSFER. Status. */
-uint16_t nvme_set_range(const struct nvme *nvme, const struct nvme_command *command,
-			struct nvme_work *work);
+uint16_t nvme_set_range(const struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work);
 /* What it writes has to be durable when it is answered. */
 bool nvme_is_durable(const struct nvme *nvme, const struct nvme_command *command);
 uint16_t nvme_prepare_compare(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work);

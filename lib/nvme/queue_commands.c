@@ -12,13 +12,17 @@ static bool entries_ok(uint32_t entries)
 }
 
 /* CAP.CQR: the ring is one piece, and begins at a page. */
-static uint16_t check_ring(const struct nvme_command *command, uint32_t entries, size_t entry)
+static uint16_t check_ring(struct nvme_slot *slot, uint32_t entries, size_t entry)
 {
+	const struct nvme_command *command = &slot->command;
+
 	if (!(command->cdw11 & 1))
-		return NVME_INVALID_FIELD;
+		return NVME_AT(slot, cdw11, NVME_INVALID_FIELD);
 	if (command->prp1 % NVME_PAGE)
-		return NVME_INVALID_PRP_OFFSET;
-	return range_wraps(command->prp1, entries * entry) ? NVME_INVALID_FIELD : NVME_OK;
+		return NVME_AT(slot, prp1, NVME_INVALID_PRP_OFFSET);
+	if (range_wraps(command->prp1, entries * entry))
+		return NVME_AT(slot, prp1, NVME_INVALID_FIELD);
+	return NVME_OK;
 }
 
 uint16_t nvme_create_cq(struct nvme *nvme, struct nvme_slot *slot)
@@ -30,12 +34,12 @@ uint16_t nvme_create_cq(struct nvme *nvme, struct nvme_slot *slot)
 	uint16_t status;
 
 	if (!queue || queue >= NVME_QUEUES)
-		return NVME_INVALID_QUEUE_ID;
+		return NVME_AT(slot, cdw10, NVME_INVALID_QUEUE_ID);
 	if (cq->state != NVME_QUEUE_ABSENT)
 		return cq->changed_by == slot->id ? NVME_OK : NVME_INVALID_QUEUE_ID;
 	if (!entries_ok(entries) || NVME_CC_IOCQES(nvme->state->cc) != NVME_CQES)
 		return NVME_INVALID_QUEUE_SIZE;
-	status = check_ring(command, entries, sizeof(struct nvme_completion));
+	status = check_ring(slot, entries, sizeof(struct nvme_completion));
 	if (status != NVME_OK)
 		return status;
 	if (vector >= NVME_VECTORS)
@@ -61,16 +65,17 @@ uint16_t nvme_create_sq(struct nvme *nvme, struct nvme_slot *slot)
 	uint16_t status;
 
 	if (!queue || queue >= NVME_QUEUES)
-		return NVME_INVALID_QUEUE_ID;
+		return NVME_AT(slot, cdw10, NVME_INVALID_QUEUE_ID);
 	if (sq->state != NVME_QUEUE_ABSENT)
 		return sq->changed_by == slot->id ? NVME_OK : NVME_INVALID_QUEUE_ID;
 	if (!cq || cq >= NVME_QUEUES)
-		return NVME_INVALID_QUEUE_ID;
+		return nvme_at(slot, offsetof(struct nvme_command, cdw11) + 2,
+			       NVME_INVALID_QUEUE_ID);
 	if (nvme->state->cq[cq].state != NVME_QUEUE_LIVE)
 		return NVME_CQ_INVALID;
 	if (!entries_ok(entries) || NVME_CC_IOSQES(nvme->state->cc) != NVME_SQES)
 		return NVME_INVALID_QUEUE_SIZE;
-	status = check_ring(command, entries, sizeof(struct nvme_command));
+	status = check_ring(slot, entries, sizeof(struct nvme_command));
 	if (status != NVME_OK)
 		return status;
 	*sq = (struct nvme_sq){
@@ -90,7 +95,7 @@ uint16_t nvme_delete_cq(struct nvme *nvme, struct nvme_slot *slot)
 	struct nvme_cq *cq = &nvme->state->cq[queue % NVME_QUEUES];
 
 	if (!queue || queue >= NVME_QUEUES)
-		return NVME_INVALID_QUEUE_ID;
+		return NVME_AT(slot, cdw10, NVME_INVALID_QUEUE_ID);
 	if (cq->state == NVME_QUEUE_ABSENT)
 		return cq->changed_by == slot->id ? NVME_OK : NVME_INVALID_QUEUE_ID;
 	for (unsigned i = 1; i < NVME_QUEUES; i++)
@@ -108,7 +113,7 @@ uint16_t nvme_delete_sq(struct nvme *nvme, struct nvme_slot *slot)
 	struct nvme_sq *sq = &nvme->state->sq[queue % NVME_QUEUES];
 
 	if (!queue || queue >= NVME_QUEUES)
-		return NVME_INVALID_QUEUE_ID;
+		return NVME_AT(slot, cdw10, NVME_INVALID_QUEUE_ID);
 	if (sq->state != NVME_QUEUE_LIVE && sq->changed_by != slot->id)
 		return NVME_INVALID_QUEUE_ID;
 	if (sq->state == NVME_QUEUE_ABSENT)

@@ -92,6 +92,7 @@ void nvme_execute(struct nvme *nvme, uint32_t index)
 	uint16_t status;
 
 	slot->result = 0;
+	slot->location = NVME_NO_LOCATION;
 	status = nvme_is_admin(slot) ? nvme_admin(nvme, index) : nvme_io_command(nvme, index);
 	if (status != NVME_PENDING)
 		nvme_finish(nvme, index, status);

@@ -31,6 +31,9 @@ static bool events_ok(const struct nvme_state *state)
 
 static bool features_ok(const struct nvme_features *features)
 {
+	for (unsigned i = 0; i < NVME_HOST_BEHAVIOURS; i++)
+		if (features->host_behaviour[i] > 1)
+			return false;
 	return features->write_cache <= 1 && features->timestamp_set <= 1 &&
 	       !(features->no_coalescing >> NVME_VECTORS);
 }

@@ -338,8 +338,16 @@ enum nvme_feature {
 	NVME_FEATURE_ATOMICITY = 0x0a,
 	NVME_FEATURE_EVENTS = 0x0b,
 	NVME_FEATURE_TIMESTAMP = 0x0e,
+	NVME_FEATURE_HOST_BEHAVIOUR = 0x16,
 	NVME_FEATURE_COMMAND_SET = 0x19,
+	NVME_FEATURE_HOST_ID = 0x81,
 };
+
+/* Host Behavior Support (Base, figure 358): 512 bytes, of which the first three say something. */
+#define NVME_HOST_BEHAVIOUR_SIZE 512u
+#define NVME_HOST_BEHAVIOURS	 3u
+#define NVME_HOST_ID_EXTENDED	 0x1u /* CDW11: 128 bits instead of 64 */
+#define NVME_CTRATT_HOST_ID	 0x1u /* those are supported */
 
 /* ---- asynchronous events (Base 5.2): type, information, log page ---- */
 

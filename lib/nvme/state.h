@@ -30,12 +30,14 @@
 #include "spec.h"
 
 #define NVME_STATE_MAGIC   0x656d766e6b617261u
-#define NVME_STATE_VERSION 1u
+#define NVME_STATE_VERSION 2u
 
 #define NVME_QUEUES	       (NVME_IO_QUEUES + 1)
 #define NVME_ADMIN_QUEUE_DEPTH 4096u /* AQA's limit */
 #define NVME_ERROR_ENTRIES     64u
 #define NVME_EVENT_REQUESTS    4u /* AERL + 1 */
+
+#define NVME_NO_LOCATION 0xffffu
 
 enum nvme_slot_state {
 	NVME_SLOT_FREE,
@@ -53,7 +55,7 @@ struct nvme_slot {
 	uint64_t posted;  /* POSTING: the place in the completion queue */
 	uint32_t result;
 	uint16_t status;
-	uint16_t location; /* byte of the command that is at fault, 0xffff: none */
+	uint16_t location; /* byte of the command that is at fault, or NVME_NO_LOCATION */
 	uint64_t reserved[3];
 	struct nvme_command command;
 };
@@ -97,6 +99,8 @@ struct nvme_features {
 	int64_t timestamp_offset; /* to the wall clock, ms */
 	uint32_t timestamp_set;
 	uint32_t reserved;
+	uint8_t host_id[16];
+	uint8_t host_behaviour[8]; /* NVME_HOST_BEHAVIOURS of them */
 };
 
 struct nvme_counters {
@@ -134,6 +138,6 @@ struct nvme_state {
 	struct nvme_error_entry errors[NVME_ERROR_ENTRIES]; /* by count % entries */
 	struct nvme_slot slots[NVME_COMMANDS];
 };
-_Static_assert(sizeof(struct nvme_state) == 136880, "state layout");
+_Static_assert(sizeof(struct nvme_state) == 136904, "state layout");
 
 #endif

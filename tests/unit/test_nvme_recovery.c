@@ -68,7 +68,8 @@ static void damaged_states(void **context)
 	rig_process(rig);
 	slot = &state->slots[rig->waiting[0]->slot];
 	REFUSED(rig, state->magic, 1);
-	REFUSED(rig, state->version, 2);
+	REFUSED(rig, state->version, NVME_STATE_VERSION - 1);
+	REFUSED(rig, state->version, NVME_STATE_VERSION + 1);
 	REFUSED(rig, state->lba_size, 4096);
 	REFUSED(rig, state->cc, 0xff000000);
 	REFUSED(rig, state->csts, 0x10);
@@ -80,6 +81,7 @@ static void damaged_states(void **context)
 	REFUSED(rig, state->event_masked[1], 2);
 	REFUSED(rig, state->features.write_cache, 2);
 	REFUSED(rig, state->features.no_coalescing, 1 << 17);
+	REFUSED(rig, state->features.host_behaviour[2], 2);
 	REFUSED(rig, state->sq[0].state, NVME_QUEUE_ABSENT);
 	REFUSED(rig, state->sq[0].state, NVME_QUEUE_DELETING);
 	REFUSED(rig, state->sq[1].state, 3);
