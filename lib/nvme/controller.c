@@ -74,6 +74,7 @@ int nvme_create(struct nvme **made, const struct nvme_setup *setup, struct nvme_
 	if (!nvme)
 		return error_set(error, ENOMEM, "nvme: out of memory");
 	nvme->setup = setup;
+	nvme->size = setup->size;
 	nvme->state = state;
 	nvme->memory = memory;
 	nvme->ops = ops;
@@ -253,16 +254,24 @@ void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error)
 	}
 }
 
+int nvme_resize(struct nvme *nvme, uint64_t size)
+{
+	if (size < nvme->setup->lba_size)
+		return -EINVAL;
+	nvme->size = size;
+	return 0;
+}
+
 static void notice_new_size(struct nvme *nvme)
 {
 	struct nvme_state *state = nvme->state;
 
-	if (state->size == nvme->setup->size)
+	if (state->size == nvme->size)
 		return;
 	state->namespace_changed = 1;
 	if (state->features.events & NVME_OAES_NAMESPACE)
 		nvme_raise_event(nvme, NVME_ASYNC_NOTICE, NVME_ASYNC_NAMESPACE_CHANGED);
-	nvme_publish64(&state->size, nvme->setup->size);
+	nvme_publish64(&state->size, nvme->size);
 }
 
 /* Deletions and events come last: what was fetched asks for them. */

@@ -30,16 +30,13 @@
 #define NVME_MSIX_TABLE	  0x2000u
 #define NVME_MSIX_PENDING 0x3000u
 
-/*
- * What the controller is; const for its life except for the size: nvme_process() tells the guest of
- * a new one.
- */
+/* What the controller is. */
 struct nvme_setup {
 	char serial[20]; /* space padded ASCII */
 	char model[40];
 	char firmware[8];
 	uint8_t nguid[16];
-	uint64_t size;	   /* bytes */
+	uint64_t size;	   /* bytes, until nvme_resize() */
 	uint32_t lba_size; /* 512 or 4096 */
 	uint16_t vendor;   /* PCI vendor ids as in configuration space */
 	uint16_t subsystem_vendor;
@@ -128,6 +125,12 @@ bool nvme_process(struct nvme *nvme);
  */
 void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error);
 
+/*
+ * The namespace has another size from now on: the next nvme_process() tells the guest. What has
+ * been submitted may still be beyond the end of a smaller one; the back end answers with an error.
+ * -EINVAL: not a single block.
+ */
+int nvme_resize(struct nvme *nvme, uint64_t size);
 /*
  * On return no request is with the back end and nothing touches guest memory. Sends no messages
  * (remote_read, remote_write); the next nvme_process() gives the answers.

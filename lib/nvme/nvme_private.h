@@ -88,6 +88,7 @@ struct nvme {
 	const struct nvme_ops *ops;
 	void *context;
 
+	uint64_t size;		/* of the namespace; state->size is what the guest was told */
 	unsigned with_back_end; /* requests */
 	uint64_t busy_since;
 	bool kick;	 /* submitted since the last ops->kick() */

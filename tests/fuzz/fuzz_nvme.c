@@ -234,7 +234,8 @@ static void operate(struct bench *bench, struct cursor *input)
 	case 15:
 		bench->rig.late = cursor_u8(input) & 1;
 		bench->rig.eager = cursor_u8(input) & 1;
-		bench->rig.setup.size = RIG_DISK - (cursor_u8(input) & 7) * UINT64_C(512);
+		(void)nvme_resize(bench->rig.nvme,
+				  RIG_DISK - (cursor_u8(input) & 7) * UINT64_C(512));
 		return;
 	default:
 		return take_answers(bench, input);

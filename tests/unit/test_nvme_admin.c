@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Admin commands: queues, identify, features, log pages, events, abort, and what is refused. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -565,7 +566,8 @@ static void new_size_is_an_event(void **context)
 
 	ask_for_event(rig);
 	assert_int_equal(admin(rig, NVME_ADMIN_SET_FEATURES, NVME_FEATURE_EVENTS, 0x100), NVME_OK);
-	rig->setup.size = RIG_DISK / 2;
+	assert_int_equal(nvme_resize(rig->nvme, 4095), -EINVAL);
+	assert_int_equal(nvme_resize(rig->nvme, RIG_DISK / 2), 0);
 	rig_process(rig);
 	assert_true(rig_reap(rig, 0, &entry));
 	assert_int_equal(entry.result, 0x040002);
@@ -575,6 +577,12 @@ static void new_size_is_an_event(void **context)
 	assert_int_equal(rig_at(rig, RIG_DATA)[0], 0);
 	assert_int_equal(identify(rig, NVME_CNS_NAMESPACE, 1, 0), NVME_OK);
 	assert_int_equal(id->nsze, RIG_DISK / 2 / 4096);
+	/* A process that takes over and finds another size tells of it as well. */
+	ask_for_event(rig);
+	assert_int_equal(rig_restart(rig), 0);
+	rig_process(rig);
+	assert_true(rig_reap(rig, 0, &entry));
+	assert_int_equal(entry.result, 0x040002);
 }
 
 static void abort_of_an_event_request(void **context)
