@@ -69,14 +69,15 @@ static void write_entry(struct nvme *nvme, uint32_t index)
 }
 
 /* Step 5. Not while quiescing: then no messages can be sent, which the queue may need. */
-static void post(struct nvme *nvme, uint32_t index)
+static void post_one(struct nvme *nvme, uint32_t index)
 {
 	struct nvme_slot *slot = &nvme->state->slots[index];
 	const struct nvme_sq *sq = &nvme->state->sq[slot->queue];
 	const struct nvme_cq *cq = &nvme->state->cq[sq->cq];
 
 	if (!nvme_running(nvme) || nvme->quiescing || nvme_cq_used(cq) + 1 >= cq->size ||
-	    (!nvme->works[index].reserved && !nvme_cq_has_room(nvme, sq->cq)))
+	    (!nvme->works[index].reserved && !nvme_cq_has_room(nvme, sq->cq)) ||
+	    nvme_waits_for_second(nvme, slot))
 		return;
 	slot->posted = cq->posted;
 	slot->sq_head = (uint16_t)(sq->fetched % sq->size);
@@ -84,9 +85,22 @@ static void post(struct nvme *nvme, uint32_t index)
 	write_entry(nvme, index);
 }
 
+/* The answers of a pair come in their order. */
+static void post(struct nvme *nvme, uint32_t index)
+{
+	const struct nvme_slot *slot = &nvme->state->slots[index], *first = NULL;
+
+	if (nvme_is_fused(slot, NVME_FUSE_SECOND))
+		first = nvme_first_of(nvme, slot);
+	if (first && first->state == NVME_SLOT_DONE)
+		post_one(nvme, (uint32_t)(first - nvme->state->slots));
+	post_one(nvme, index);
+}
+
 void nvme_finish(struct nvme *nvme, uint32_t index, uint16_t status)
 {
 	struct nvme_slot *slot = &nvme->state->slots[index];
+	bool fused = !nvme_is_fused(slot, 0) && !nvme_is_admin(slot);
 
 	slot->status = status;
 	if (status != NVME_OK && status != NVME_ABORT_REQUESTED) {
@@ -96,6 +110,8 @@ void nvme_finish(struct nvme *nvme, uint32_t index, uint16_t status)
 	nvme_publish(&slot->state, NVME_SLOT_DONE);
 	nvme->unposted++;
 	post(nvme, index);
+	if (fused)
+		nvme_continue_pair(nvme, index);
 }
 
 void nvme_repost(struct nvme *nvme)

@@ -284,6 +284,7 @@ static bool work_on_queues(struct nvme *nvme)
 	nvme_post_waiting(nvme);
 	nvme_run_held(nvme);
 	more = !(nvme->state->csts & NVME_CSTS_SHST) && nvme_fetch(nvme);
+	nvme_run_pair(nvme);
 	nvme_continue_deletions(nvme);
 	nvme_deliver_events(nvme);
 	return more;

@@ -57,7 +57,8 @@ static uint16_t identify_controller(struct nvme *nvme, uint8_t *page)
 		/* compare, dataset management, write zeroes, save/select, timestamp, verify, copy
 		 */
 		.oncs = 0x1dd,
-		.ocfs = 0x1, /* source ranges of format 0 */
+		.fuses = 0x1, /* compare and write, of one block (ACWU) */
+		.ocfs = 0x1,  /* source ranges of format 0 */
 		.sgls = NVME_SGLS_BYTES | NVME_SGLS_BIT_BUCKET | NVME_SGLS_LONGER,
 		.vwc = 0x7, /* present, flushed for all namespaces too */
 	};

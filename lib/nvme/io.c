@@ -281,7 +281,7 @@ static uint16_t check(struct nvme *nvme, struct nvme_slot *slot)
 			nvme_tell(nvme, NVME_EVENT_FORBIDDEN_COMMAND, command->opcode);
 		return NVME_INVALID_OPCODE;
 	}
-	if (command->flags & NVME_FLAGS_FUSE || (command->flags & NVME_FLAGS_PSDT) > NVME_PSDT_SGL)
+	if ((command->flags & NVME_FLAGS_PSDT) > NVME_PSDT_SGL)
 		return NVME_AT(slot, flags, NVME_INVALID_FIELD);
 	if (command->nsid == NVME_NSID_ALL && io_commands[command->opcode].broadcast)
 		return NVME_OK;

@@ -8,6 +8,7 @@
  *   admin.c       admin commands, by table                    io.c         the NVM command set
  *   queue_commands.c identify.c features.c logs.c events.c    what they do
  *   compare.c     Compare, Verify                             copy.c       Copy
+ *   fused.c       Compare and Write
  *   sgl.c         SGLs
  *   data.c        PRPs, guest memory                          recover.c    going on after a death
  */
@@ -107,6 +108,10 @@ struct nvme {
 	struct nvme_pieces *spare;
 	unsigned spare_count;
 
+	bool pairing;  /* a fused pair waits for all else to end, or is under way: fetch nothing */
+	bool paired;   /* it is under way */
+	uint32_t pair; /* its first command */
+
 	unsigned event_requests;
 	uint32_t event_slots[NVME_EVENT_REQUESTS]; /* in order of arrival */
 	uint32_t deletions;			   /* bit n: queue n waits to be empty, for ... */
@@ -190,6 +195,19 @@ bool nvme_fetch(struct nvme *nvme);
 void nvme_execute(struct nvme *nvme, uint32_t index);
 void nvme_hold(struct nvme *nvme, struct nvme_work *work);
 void nvme_run_held(struct nvme *nvme);
+
+/* ---- fused.c ---- */
+
+bool nvme_is_fused(const struct nvme_slot *slot, unsigned part);
+/* Carries out one half of a pair, which may mean to wait for the other. */
+void nvme_execute_fused(struct nvme *nvme, uint32_t index);
+void nvme_run_pair(struct nvme *nvme);
+/* A first command that has been carried out and whose second has not: no answer yet. */
+bool nvme_waits_for_second(const struct nvme *nvme, const struct nvme_slot *slot);
+/* The slot has just become DONE. */
+void nvme_continue_pair(struct nvme *nvme, uint32_t index);
+/* NULL: it has none. */
+struct nvme_slot *nvme_first_of(struct nvme *nvme, const struct nvme_slot *second);
 
 /* ---- complete.c ---- */
 

@@ -93,34 +93,64 @@ void nvme_execute(struct nvme *nvme, uint32_t index)
 
 	slot->result = 0;
 	slot->location = NVME_NO_LOCATION;
+	if (!nvme_is_admin(slot) && slot->command.flags & NVME_FLAGS_FUSE) {
+		nvme_execute_fused(nvme, index);
+		return;
+	}
 	status = nvme_is_admin(slot) ? nvme_admin(nvme, index) : nvme_io_command(nvme, index);
 	if (status != NVME_PENDING)
 		nvme_finish(nvme, index, status);
 }
 
-/* There is an entry, a slot, and a place for the answer. */
-static bool can_fetch(const struct nvme *nvme, unsigned queue)
+/* There are so many slots and places for answers. */
+static bool has_room(const struct nvme *nvme, unsigned queue, unsigned count)
+{
+	const struct nvme_cq *cq = &nvme->state->cq[nvme->state->sq[queue].cq];
+
+	return nvme->free_count >= (queue ? NVME_ADMIN_SLOTS : 0) + count &&
+	       nvme_cq_used(cq) + nvme->cq_reserved[nvme->state->sq[queue].cq] + count < cq->size;
+}
+
+static bool has_entry(const struct nvme *nvme, unsigned queue)
 {
 	const struct nvme_sq *sq = &nvme->state->sq[queue];
 
 	return nvme_running(nvme) && sq->state == NVME_QUEUE_LIVE &&
-	       sq->doorbell != sq->fetched % sq->size &&
-	       nvme->free_count > (queue ? NVME_ADMIN_SLOTS : 0) && nvme_cq_has_room(nvme, sq->cq);
+	       sq->doorbell != sq->fetched % sq->size;
 }
 
-static void fetch_one(struct nvme *nvme, unsigned queue)
+static bool can_fetch(const struct nvme *nvme, unsigned queue)
+{
+	return !nvme->pairing && has_entry(nvme, queue) && has_room(nvme, queue, 1);
+}
+
+/* The first of a pair, whose second is there and has no room yet. */
+static bool has_to_wait(const struct nvme *nvme, const struct nvme_slot *slot, unsigned queue)
+{
+	const struct nvme_sq *sq = &nvme->state->sq[queue];
+
+	return nvme_is_fused(slot, NVME_FUSE_FIRST) &&
+	       sq->doorbell != (sq->fetched + 1) % sq->size && !has_room(nvme, queue, 2) &&
+	       nvme->state->cq[sq->cq].size > 2;
+}
+
+/* Steps 1 to 3. False: nothing was fetched. */
+static bool take(struct nvme *nvme, unsigned queue, uint32_t *index)
 {
 	struct nvme_state *state = nvme->state;
 	struct nvme_sq *sq = &state->sq[queue];
-	uint32_t index = nvme->free_slots[nvme->free_count - 1];
-	struct nvme_slot *slot = &state->slots[index];
-	uint64_t address = sq->base + sq->fetched % sq->size * sizeof(slot->command);
+	uint64_t address = sq->base + sq->fetched % sq->size * sizeof(struct nvme_command);
+	struct nvme_slot *slot;
 
+	*index = nvme->free_slots[nvme->free_count - 1];
+	slot = &state->slots[*index];
 	if (nvme_guest_read(nvme, address, &slot->command, sizeof(slot->command)) < 0) {
 		nvme_fail(nvme);
-		return;
+		return false;
 	}
 	slot->queue = (uint16_t)queue;
+	if (has_to_wait(nvme, slot, queue))
+		return false;
 	slot->fetched = sq->fetched;
 	slot->id = state->next_id++;
 	nvme_publish(&slot->state, NVME_SLOT_FETCHED);
@@ -128,8 +158,23 @@ static void fetch_one(struct nvme *nvme, unsigned queue)
 	nvme->free_count--;
 	nvme->sq_busy[queue]++;
 	nvme->cq_reserved[sq->cq]++;
-	nvme->works[index].reserved = true;
+	nvme->works[*index].reserved = true;
+	return true;
+}
+
+static bool fetch_one(struct nvme *nvme, unsigned queue)
+{
+	uint32_t index, next;
+	bool two;
+
+	if (!take(nvme, queue, &index))
+		return false;
+	two = nvme_is_fused(&nvme->state->slots[index], NVME_FUSE_FIRST) &&
+	      can_fetch(nvme, queue) && take(nvme, queue, &next);
 	nvme_execute(nvme, index);
+	if (two)
+		nvme_execute(nvme, next);
+	return true;
 }
 
 bool nvme_fetch(struct nvme *nvme)
@@ -139,8 +184,8 @@ bool nvme_fetch(struct nvme *nvme)
 	while (idle < NVME_QUEUES && total < BATCH_IN_ALL) {
 		unsigned queue = nvme->next_sq, count = 0;
 
-		for (; count < BATCH_A_QUEUE && can_fetch(nvme, queue); count++)
-			fetch_one(nvme, queue);
+		while (count < BATCH_A_QUEUE && can_fetch(nvme, queue) && fetch_one(nvme, queue))
+			count++;
 		total += count;
 		idle = count ? 0 : idle + 1;
 		nvme->next_sq = (queue + 1) % NVME_QUEUES;

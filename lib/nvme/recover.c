@@ -151,6 +151,13 @@ static void insert(const struct nvme_state *state, uint16_t *taken, unsigned cou
 	taken[count] = index;
 }
 
+/* Fetched without its second: as if it had not been, nobody has seen anything of it. */
+static bool is_half_a_pair(const struct nvme_sq *sq, const struct nvme_slot *slot)
+{
+	return slot->state == NVME_SLOT_FETCHED && nvme_is_fused(slot, NVME_FUSE_FIRST) &&
+	       slot->fetched + 1 == sq->fetched;
+}
+
 /* Steps 3 and 8, where they are missing. */
 static void finish_steps(struct nvme_state *state, struct nvme_slot *slot)
 {
@@ -158,6 +165,10 @@ static void finish_steps(struct nvme_state *state, struct nvme_slot *slot)
 
 	if (slot->state == NVME_SLOT_FETCHED && slot->fetched == sq->fetched)
 		nvme_publish64(&sq->fetched, sq->fetched + 1);
+	if (is_half_a_pair(sq, slot)) {
+		nvme_publish64(&sq->fetched, slot->fetched);
+		nvme_publish(&slot->state, NVME_SLOT_FREE);
+	}
 	if (slot->state == NVME_SLOT_POSTING && slot->posted < state->cq[sq->cq].posted)
 		nvme_publish(&slot->state, NVME_SLOT_FREE);
 }
@@ -192,6 +203,7 @@ void nvme_rebuild(struct nvme *nvme)
 	unsigned count = 0;
 
 	nvme->unposted = nvme->event_requests = nvme->deletions = nvme->free_count = 0;
+	nvme->pairing = nvme->paired = false;
 	nvme->held = NULL;
 	nvme->held_end = &nvme->held;
 	memset(nvme->sq_busy, 0, sizeof(nvme->sq_busy));

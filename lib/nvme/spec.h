@@ -136,9 +136,11 @@ struct nvme_completion {
 };
 _Static_assert(sizeof(struct nvme_completion) == 16, "CQE");
 
-#define NVME_FLAGS_FUSE 0x03u
-#define NVME_FLAGS_PSDT 0xc0u
-#define NVME_PSDT_SGL	0x40u /* an SGL for the data; metadata, of which there is none, without */
+#define NVME_FLAGS_FUSE	 0x03u
+#define NVME_FUSE_FIRST	 0x01u
+#define NVME_FUSE_SECOND 0x02u
+#define NVME_FLAGS_PSDT	 0xc0u
+#define NVME_PSDT_SGL	 0x40u /* an SGL for the data; metadata, of which there is none, without */
 
 #define NVME_NSID_ALL	0xffffffffu
 #define NVME_PAGE	4096u
@@ -177,6 +179,8 @@ enum nvme_status {
 	NVME_DATA_TRANSFER_ERROR = 0x004 | NVME_DNR,
 	NVME_INTERNAL_ERROR = 0x006,
 	NVME_ABORT_REQUESTED = 0x007,
+	NVME_FAILED_FUSED = 0x009 | NVME_DNR,
+	NVME_MISSING_FUSED = 0x00a | NVME_DNR,
 	NVME_INVALID_NAMESPACE = 0x00b | NVME_DNR,
 	NVME_COMMAND_SEQUENCE_ERROR = 0x00c | NVME_DNR,
 	NVME_SGL_SEGMENT_INVALID = 0x00d | NVME_DNR,
@@ -184,6 +188,7 @@ enum nvme_status {
 	NVME_SGL_LENGTH_INVALID = 0x00f | NVME_DNR,
 	NVME_SGL_TYPE_INVALID = 0x011 | NVME_DNR,
 	NVME_INVALID_PRP_OFFSET = 0x013 | NVME_DNR,
+	NVME_ATOMIC_UNIT_EXCEEDED = 0x014 | NVME_DNR,
 	NVME_WRITE_PROTECTED = 0x020 | NVME_DNR,
 	NVME_LBA_OUT_OF_RANGE = 0x080 | NVME_DNR,
 	NVME_CAPACITY_EXCEEDED = 0x081 | NVME_DNR,

@@ -117,6 +117,29 @@ static void transfer(struct bench *bench, struct cursor *input)
 		rig_submit(&bench->rig, 1, rig_io(&bench->rig, opcode, lba, blocks, address));
 }
 
+/* Compare and Write, or nearly; one of them may be missing. */
+static void fused(struct bench *bench, struct cursor *input)
+{
+	uint8_t kind = cursor_u8(input);
+	struct nvme_command first, second;
+
+	first = rig_io(&bench->rig, NVME_CMD_COMPARE, kind % 4, 1, RIG_DATA);
+	second = rig_io(&bench->rig, NVME_CMD_WRITE, kind % 4, 1, RIG_DATA + 4096);
+	first.flags = NVME_FUSE_FIRST;
+	second.flags = NVME_FUSE_SECOND;
+	second.cdw10 += kind >= 250;
+	if (!bench->mapped || !bench->rig.queues[1].depth)
+		return;
+	if (kind & 16)
+		memcpy(rig_at(&bench->rig, RIG_DATA),
+		       bench->rig.disk + kind % 4 * bench->rig.setup.lba_size,
+		       bench->rig.setup.lba_size);
+	if (kind & 32 || !(kind & 64))
+		rig_submit(&bench->rig, 1, first);
+	if (kind & 128 || !(kind & 64))
+		rig_submit(&bench->rig, 1, second);
+}
+
 static void answer(struct bench *bench, struct cursor *input)
 {
 	static const int errors[] = {0, 0, 0, -EIO, -ENOSPC, -ENOMEM};
@@ -201,7 +224,7 @@ static void start_again(struct bench *bench)
 
 static void operate(struct bench *bench, struct cursor *input)
 {
-	switch (cursor_u8(input) % 17) {
+	switch (cursor_u8(input) % 18) {
 	case 0:
 		return register_write(bench, input);
 	case 1:
@@ -237,6 +260,8 @@ static void operate(struct bench *bench, struct cursor *input)
 		(void)nvme_resize(bench->rig.nvme,
 				  RIG_DISK - (cursor_u8(input) & 7) * UINT64_C(512));
 		return;
+	case 16:
+		return fused(bench, input);
 	default:
 		return take_answers(bench, input);
 	}

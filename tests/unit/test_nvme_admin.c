@@ -201,6 +201,11 @@ static void identify_controller(void **context)
 	assert_int_equal(id->oacs, 0);
 	assert_int_equal(id->oncs, 0x1dd); /* not Write Uncorrectable, not reservations */
 	assert_int_equal(id->ocfs, 1);
+	assert_int_equal(id->fuses, 1);
+	/* One block each: what the store below writes at once. */
+	assert_int_equal(id->awun, 0);
+	assert_int_equal(id->awupf, 0);
+	assert_int_equal(id->acwu, 0);
 	assert_int_equal(id->sgls, 0x50001);
 	assert_string_equal(id->subnqn, "nqn.2014-08.org.nvmexpress:uuid:"
 					"5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a");

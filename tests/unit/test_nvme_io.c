@@ -260,6 +260,7 @@ static void namespaces_and_flags(void **context)
 	struct rig *rig = *context;
 	struct nvme_command command = rig_io(rig, NVME_CMD_READ, 0, 1, RIG_DATA);
 	static const uint32_t bad[] = {0, 2, NVME_NSID_ALL};
+	uint16_t status;
 
 	for (unsigned i = 0; i < 3; i++) {
 		command.nsid = bad[i];
@@ -269,8 +270,11 @@ static void namespaces_and_flags(void **context)
 	command.prp2 = 512; /* as an SGL: so many bytes there */
 	for (unsigned flags = 1; flags < 256; flags++) {
 		command.flags = (uint8_t)flags;
-		assert_int_equal(rig_do(rig, 1, command),
-				 flags & 0x83 ? NVME_INVALID_FIELD : NVME_OK);
+		if (flags % 4 == 1 || flags % 4 == 2)
+			status = NVME_MISSING_FUSED;
+		else
+			status = flags & 0x83 ? NVME_INVALID_FIELD : NVME_OK;
+		assert_int_equal(rig_do(rig, 1, command), status);
 	}
 	command = (struct nvme_command){.opcode = NVME_CMD_FLUSH, .nsid = NVME_NSID_ALL};
 	assert_int_equal(rig_do(rig, 1, command), NVME_OK);

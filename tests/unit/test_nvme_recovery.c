@@ -408,6 +408,29 @@ static void all_copied(struct rig *rig)
 
 static const struct scene copies = {copy_some, process, all_copied};
 
+/* What is written is not what was compared: made twice, the comparison would fail. */
+static void compare_and_write(struct rig *rig)
+{
+	struct nvme_command compare = rig_io(rig, NVME_CMD_COMPARE, 3, 1, RIG_DATA);
+	struct nvme_command write = rig_io(rig, NVME_CMD_WRITE, 3, 1, RIG_DATA + 4096);
+
+	compare.flags = NVME_FUSE_FIRST;
+	write.flags = NVME_FUSE_SECOND;
+	memset(rig->disk, 0x11, 4096);
+	memset(rig_at(rig, RIG_DATA), 0x11, 512);
+	memset(rig_at(rig, RIG_DATA + 4096), 0x22, 512);
+	rig_submit(rig, 1, compare);
+	rig_submit(rig, 1, write);
+}
+
+static void compared_and_written(struct rig *rig)
+{
+	answered_once_each(rig, 1, 2);
+	assert_memory_equal(rig->disk + 3 * 512, rig_at(rig, RIG_DATA + 4096), 512);
+}
+
+static const struct scene pairs = {compare_and_write, process, compared_and_written};
+
 static void queue_commands(struct rig *rig)
 {
 	struct nvme_command create_cq = {.opcode = NVME_ADMIN_CREATE_CQ,
@@ -468,6 +491,12 @@ static void death_while_copying(void **context)
 	play(*context, &copies);
 }
 
+static void death_while_comparing_and_writing(void **context)
+{
+	play(*context, &pairs);
+	play_twice(*context, &pairs);
+}
+
 static void death_while_queues_change(void **context)
 {
 	play(*context, &queue_changes);
@@ -518,6 +547,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answer_taken_before_the_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_writing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_copying, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(death_while_comparing_and_writing, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(death_while_queues_change, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_disabling, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_of_the_next_one_too, set_up, tear_down),
