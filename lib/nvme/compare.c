@@ -7,13 +7,13 @@
 
 uint16_t nvme_prepare_compare(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
 {
-	struct nvme_segments segments;
+	struct nvme_segments *segments = &nvme->segments;
 	uint16_t status;
 
 	status = nvme_set_range(nvme, slot, work);
 	if (status == NVME_OK)
-		status = nvme_walk_data(nvme, &slot->command, work->io.length, false, &segments);
-	return status == NVME_OK ? nvme_take_bounce(nvme, work, &segments) : status;
+		status = nvme_walk_data(nvme, &slot->command, work->io.length, false, segments);
+	return status == NVME_OK ? nvme_take_bounce(nvme, work, segments) : status;
 }
 
 uint16_t nvme_compare(struct nvme *nvme, struct nvme_work *work)

@@ -373,12 +373,12 @@ uint16_t nvme_send(struct nvme *nvme, const struct nvme_command *command, const 
 		   uint64_t length)
 {
 	const uint8_t *bytes = from;
-	struct nvme_segments segments;
+	struct nvme_segments *segments = &nvme->segments;
 	uint16_t status;
 
-	status = nvme_walk_data(nvme, command, length, true, &segments);
-	for (unsigned i = 0; status == NVME_OK && i < segments.count; i++) {
-		struct nvme_segment *segment = &segments.list[i];
+	status = nvme_walk_data(nvme, command, length, true, segments);
+	for (unsigned i = 0; status == NVME_OK && i < segments->count; i++) {
+		struct nvme_segment *segment = &segments->list[i];
 
 		if (nvme_guest_write(nvme, segment->address, bytes, segment->length) < 0)
 			status = nvme_bad_pointer(nvme, segment->address);
@@ -391,12 +391,12 @@ uint16_t nvme_receive(struct nvme *nvme, const struct nvme_command *command, voi
 		      uint64_t length)
 {
 	uint8_t *bytes = to;
-	struct nvme_segments segments;
+	struct nvme_segments *segments = &nvme->segments;
 	uint16_t status;
 
-	status = nvme_walk_data(nvme, command, length, false, &segments);
-	for (unsigned i = 0; status == NVME_OK && i < segments.count; i++) {
-		struct nvme_segment *segment = &segments.list[i];
+	status = nvme_walk_data(nvme, command, length, false, segments);
+	for (unsigned i = 0; status == NVME_OK && i < segments->count; i++) {
+		struct nvme_segment *segment = &segments->list[i];
 
 		if (nvme_guest_read(nvme, segment->address, bytes, segment->length) < 0)
 			status = nvme_bad_pointer(nvme, segment->address);

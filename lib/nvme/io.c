@@ -53,14 +53,14 @@ uint16_t nvme_set_range(const struct nvme *nvme, struct nvme_slot *slot, struct 
 static uint16_t prepare_data(struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work)
 {
 	bool to_guest = work->io.op == NVME_IO_READ;
-	struct nvme_segments segments;
+	struct nvme_segments *segments = &nvme->segments;
 	uint16_t status;
 
 	status = nvme_set_range(nvme, slot, work);
 	if (status == NVME_OK)
-		status = nvme_walk_data(nvme, &slot->command, work->io.length, to_guest, &segments);
+		status = nvme_walk_data(nvme, &slot->command, work->io.length, to_guest, segments);
 	if (status == NVME_OK)
-		status = nvme_map_data(nvme, work, &segments, to_guest);
+		status = nvme_map_data(nvme, work, segments, to_guest);
 	return status;
 }
 

@@ -121,6 +121,7 @@ struct nvme {
 
 	unsigned free_count;
 	uint16_t free_slots[NVME_COMMANDS];
+	struct nvme_segments segments;	   /* of the command that is being looked at */
 	uint64_t list_page[NVME_PAGE / 8]; /* copy of a PRP list, or of data on its way */
 	struct nvme_work works[NVME_COMMANDS];
 };
