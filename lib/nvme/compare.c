@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compare and Verify (NVM Command Set 3.2.1, 3.2.7): reads whose data goes no further than a bounce
+ * Compare and Verify (NVM Command Set 3.2.1, 3.2.5): reads whose data goes no further than a bounce
  * buffer of ours.
  */
 #include "nvme_private.h"

@@ -242,7 +242,7 @@ static uint16_t set_timestamp(struct nvme *nvme, struct nvme_slot *slot)
 	return NVME_OK;
 }
 
-/* Base 5.27.1.18. What a host can cope with; nothing here makes use of it. */
+/* Base 5.27.1, feature 16h. What a host can cope with; nothing here makes use of it. */
 static uint16_t get_host_behaviour(struct nvme *nvme, struct nvme_slot *slot,
 				   const struct nvme_features *features)
 {
@@ -270,7 +270,7 @@ static size_t host_id_size(const struct nvme_slot *slot)
 	return slot->command.cdw11 & NVME_HOST_ID_EXTENDED ? 16 : 8;
 }
 
-/* Base 5.27.1.25. */
+/* Base 5.27.1, feature 81h. */
 static uint16_t get_host_id(struct nvme *nvme, struct nvme_slot *slot,
 			    const struct nvme_features *features)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compare and Write (Base 3.4.2, NVM Command Set 2.1.2): a pair of neighbours in a queue that no
+ * Compare and Write (Base 3.4.2): a pair of neighbours in a queue that no
  * other command comes between. The pair waits until all that was fetched has ended, and nothing is
  * fetched until it has ended itself.
  *

@@ -18,8 +18,9 @@
  * Recovery: FETCHED with the queue's own count: died before 3, do 3. FETCHED: carry out (again:
  * the guest has had no answer). DONE: complete. POSTING with the queue's own count: died before 7,
  * write the same bytes again, go on with 7; with a smaller count: do 8. Each of these can itself be
- * cut short and begun anew. Interrupts may be lost between 6 and the end: every queue with entries
- * that the guest has not taken gets one more. Counters may count a command twice.
+ * cut short and begun anew. A fused pair is one command in this: fused.c. Interrupts may be lost
+ * between 6 and the end: every queue with entries that the guest has not taken gets one more.
+ * Counters may count a command twice.
  */
 #ifndef KARUTA_NVME_STATE_H
 #define KARUTA_NVME_STATE_H
