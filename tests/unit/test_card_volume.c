@@ -360,6 +360,88 @@ static void write_and_read_back(struct fixture *fixture)
 	assert_memory_equal(back, data, 128 * BLOCK);
 }
 
+/* In pieces of 4, 8, 12 ... bytes, with holes between them. */
+static int by_pieces(struct fixture *fixture, uint8_t opcode, uint64_t lba, uint64_t data,
+		     uint32_t length)
+{
+	struct nvme_command command = nvme_client_transfer(opcode, lba, length / BLOCK, 0);
+	struct nvme_sgl *list;
+	uint64_t count = 0, at = 0;
+
+	list = (void *)buffer(fixture, 4 * BLOCK, &command.prp1);
+	for (uint32_t done = 0; done < length; count++) {
+		uint32_t piece = (uint32_t)(count + 1) * 4;
+
+		piece = piece < length - done ? piece : length - done;
+		list[count] = (struct nvme_sgl){.address = data + at, .length = piece};
+		done += piece;
+		at += piece + 4;
+	}
+	command.flags = NVME_PSDT_SGL;
+	command.prp2 = count * sizeof(*list) | (uint64_t)NVME_SGL_LAST_SEGMENT << 56;
+	return nvme_client_do(&fixture->nvme, QUEUE, command, 0, 0, NULL);
+}
+
+static void compare_and_write(struct fixture *fixture, uint64_t old, uint64_t new, int first,
+			      int second)
+{
+	struct nvme_command compare = nvme_client_transfer(NVME_CMD_COMPARE, 200, 1, 0);
+	struct nvme_command write = nvme_client_transfer(NVME_CMD_WRITE, 200, 1, 0);
+	struct nvme_client_answer answer;
+
+	compare.flags = NVME_FUSE_FIRST;
+	write.flags = NVME_FUSE_SECOND;
+	assert_true(nvme_client_put_data(&fixture->nvme, QUEUE, compare, old, BLOCK) >= 0);
+	assert_true(nvme_client_put_data(&fixture->nvme, QUEUE, write, new, BLOCK) >= 0);
+	assert_int_equal(nvme_client_ring(&fixture->nvme, QUEUE), 0);
+	assert_int_equal(nvme_client_wait(&fixture->nvme, QUEUE, &answer), 0);
+	assert_int_equal(answer.status, first);
+	assert_int_equal(nvme_client_wait(&fixture->nvme, QUEUE, &answer), 0);
+	assert_int_equal(answer.status, second);
+}
+
+/* Compare, verify, copy, lists of pieces, a fused pair. */
+static void all_of_the_command_set(struct fixture *fixture)
+{
+	struct nvme_command copy = nvme_client_transfer(NVME_CMD_COPY, 200, 1, 0);
+	uint64_t to, ranges, other;
+	uint8_t *data = buffer(fixture, 128 * BLOCK, &to);
+	struct nvme_copy_range *range = (void *)buffer(fixture, BLOCK, &ranges);
+
+	buffer(fixture, BLOCK, &other);
+	fill(data, 128 * BLOCK, 9);
+	assert_int_equal(by_pieces(fixture, NVME_CMD_WRITE, 60, to, 32 * BLOCK), 0);
+	assert_int_equal(by_pieces(fixture, NVME_CMD_COMPARE, 60, to, 32 * BLOCK), 0);
+	memset(data, 0, 128 * BLOCK);
+	assert_int_equal(by_pieces(fixture, NVME_CMD_READ, 60, to, 32 * BLOCK), 0);
+	assert_int_equal(by_pieces(fixture, NVME_CMD_COMPARE, 60, to, 32 * BLOCK), 0);
+	fill(data, 128 * BLOCK, 9);
+	assert_int_equal(write_blocks(fixture, 11, 128, to), 0);
+	assert_int_equal(transfer(fixture, NVME_CMD_COMPARE, 11, 128, to, 128 * BLOCK), 0);
+	data[128 * BLOCK - 1] ^= 1;
+	assert_int_equal(transfer(fixture, NVME_CMD_COMPARE, 11, 128, to, 128 * BLOCK),
+			 NVME_COMPARE_FAILURE);
+	data[128 * BLOCK - 1] ^= 1;
+	assert_int_equal(transfer(fixture, NVME_CMD_VERIFY, 11, 128, 0, 0), 0);
+	range->lba = 11;
+	range->blocks = 127;
+	assert_int_equal(nvme_client_do(&fixture->nvme, QUEUE, copy, ranges, sizeof(*range), NULL),
+			 0);
+	assert_int_equal(transfer(fixture, NVME_CMD_COMPARE, 200, 128, to, 128 * BLOCK), 0);
+	compare_and_write(fixture, to, other, NVME_OK, NVME_OK);
+	compare_and_write(fixture, to, other, NVME_COMPARE_FAILURE, NVME_FAILED_FUSED);
+	assert_int_equal(transfer(fixture, NVME_CMD_COMPARE, 200, 1, other, BLOCK), 0);
+}
+
+static void has_all_of_the_command_set(void **state)
+{
+	struct fixture *fixture = *state;
+
+	start_and_enable(fixture, USUAL(fixture));
+	all_of_the_command_set(fixture);
+	end(fixture);
+}
+
 static void serves_memory_that_is_not_shared(void **state)
 {
 	struct fixture *fixture = *state;
@@ -367,6 +449,7 @@ static void serves_memory_that_is_not_shared(void **state)
 	fixture->nvme.remote = true;
 	start_and_enable(fixture, USUAL(fixture));
 	write_and_read_back(fixture);
+	all_of_the_command_set(fixture);
 	end(fixture);
 }
 
@@ -381,6 +464,7 @@ static void can_pass_the_page_cache_by(void **state)
 	start_and_enable(fixture, (const char *[]){"--store", fixture->store, "--size", "16M",
 						   "--key-fd", "6", "--direct", NULL});
 	write_and_read_back(fixture);
+	all_of_the_command_set(fixture);
 	end(fixture);
 }
 
@@ -409,6 +493,7 @@ int main(void)
 		CASE(the_key_shows_nowhere),
 		CASE(memory_stays_small),
 		CASE(a_file_can_be_handed_over),
+		CASE(has_all_of_the_command_set),
 		CASE(serves_memory_that_is_not_shared),
 		CASE(can_pass_the_page_cache_by),
 		CASE(memory_needs_no_key),
