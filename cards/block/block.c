@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <seccomp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <time.h>
 
 #include "base/base.h"
+#include "gate.h"
 #include "os/clock.h"
 #include "os/fd.h"
 
@@ -23,6 +25,7 @@ struct block {
 	struct nvme_setup setup;
 	struct nvme *nvme;
 	struct store *store;
+	struct gate gate;
 	struct request requests[NVME_COMMANDS]; /* by the command's slot */
 };
 
@@ -37,6 +40,12 @@ const struct pci_identity block_identity = {
 	.msix_bar = 0,
 	.msix_table_offset = NVME_MSIX_TABLE,
 	.msix_pending_offset = NVME_MSIX_PENDING,
+};
+
+/* The store's ring is bound to its file and five operations: see lib/store/file.c. */
+const struct jail_syscall block_system_calls[BLOCK_SYSTEM_CALLS] = {
+	{SCMP_SYS(io_uring_enter), "reads, writes, flushes and discards of the store", {{0}}},
+	{SCMP_SYS(timerfd_settime), "wake up when a limit lets the next command through", {{0}}},
 };
 
 /* ---- from the model to the store ---- */
@@ -78,6 +87,22 @@ static void done(struct store_request *store, int error)
 	nvme_io_done(block->nvme, request->io, error);
 }
 
+static struct nvme_state *state_of(const struct block *block)
+{
+	return card_state(block->card);
+}
+
+/* The flush of a shutdown is nobody's command: no queue, no limit. */
+static void pass_on(struct block *block, struct nvme_io *io, struct store_request *request)
+{
+	const struct nvme_slot *slot = &state_of(block)->slots[io->slot];
+
+	if (slot->state == NVME_SLOT_FREE)
+		store_submit(block->store, request);
+	else
+		gate_submit(&block->gate, slot->queue, request);
+}
+
 static void submit(void *context, struct nvme_io *io)
 {
 	struct block *block = context;
@@ -94,7 +119,7 @@ static void submit(void *context, struct nvme_io *io)
 		.iov_count = io->iov_count,
 		.done = done,
 	};
-	store_submit(block->store, &request->store);
+	pass_on(block, io, &request->store);
 }
 
 static void kick(void *context)
@@ -113,11 +138,19 @@ static void poll_store(void *context)
 	store_poll(block->store);
 }
 
-/* A store has no way to take a request back: what was submitted is waited for. */
+/*
+ * A store has no way to take a request back: what was submitted is waited for. What still waits for
+ * a limit is not: the model begins it anew, or nobody asks for it any more. To let it through
+ * instead would make a reset the way round every limit.
+ */
 static void wait_for_store(void *context)
 {
 	struct block *block = context;
 
+	if (block->gate.waiting) {
+		gate_cancel(&block->gate);
+		return;
+	}
 	store_kick(block->store);
 	if (block->store->event_fd >= 0)
 		os_wait(block->store->event_fd, POLLIN, os_now() + NS_PER_S);
@@ -205,14 +238,36 @@ static void store_is_ready(void *context, int fd, uint32_t events)
 	store_poll(block->store);
 }
 
+static void limit_lets_through(void *context, int fd, uint32_t events)
+{
+	struct block *block = context;
+
+	(void)fd;
+	(void)events;
+	gate_release(&block->gate);
+}
+
+static int watch(struct block *block)
+{
+	struct os_loop *loop = card_loop(block->card);
+	int err = 0;
+
+	if (block->store->event_fd >= 0)
+		err = os_loop_add(loop, block->store->event_fd, EPOLLIN, store_is_ready, block);
+	if (!err && block->gate.timer >= 0)
+		err = os_loop_add(loop, block->gate.timer, EPOLLIN, limit_lets_through, block);
+	return err;
+}
+
 int block_create(struct block **result, struct card *card, const struct nvme_setup *setup,
-		 struct store *store, struct error *error)
+		 struct store *store, const struct block_limits *limits, struct error *error)
 {
 	struct block *block = calloc(1, sizeof(*block));
-	int err = 0;
+	int err, timer = limits->timer;
 
 	if (!block) {
 		store_destroy(store);
+		os_close(&timer);
 		return error_set(error, ENOMEM, "block device: out of memory");
 	}
 	block->card = card;
@@ -220,8 +275,10 @@ int block_create(struct block **result, struct card *card, const struct nvme_set
 	block->setup = *setup;
 	block->setup.vendor = block_identity.vendor;
 	block->setup.subsystem_vendor = block_identity.subsystem_vendor;
-	if (store->event_fd >= 0)
-		err = os_loop_add(card_loop(card), store->event_fd, EPOLLIN, store_is_ready, block);
+	block->gate.store = store;
+	block->gate.timer = timer;
+	limiter_start(&block->gate.limiter, limits->operations, limits->bytes, os_now());
+	err = watch(block);
 	if (err)
 		error_set(error, -err, "block device: its back end cannot be waited for");
 	else
@@ -243,6 +300,9 @@ void block_destroy(struct block *block)
 		nvme_destroy(block->nvme);
 	if (block->store->event_fd >= 0)
 		os_loop_remove(card_loop(block->card), block->store->event_fd);
+	if (block->gate.timer >= 0)
+		os_loop_remove(card_loop(block->card), block->gate.timer);
+	os_close(&block->gate.timer);
 	store_destroy(block->store);
 	free(block);
 }
@@ -274,5 +334,8 @@ void block_master(struct block *block, bool on)
 
 bool block_work(struct block *block)
 {
+	/* A controller reset waits for all that is under way, but not for a limit. */
+	if (state_of(block)->resetting)
+		gate_cancel(&block->gate);
 	return nvme_process(block->nvme);
 }

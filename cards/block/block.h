@@ -7,6 +7,7 @@
 #define KARUTA_CARDS_BLOCK_H
 
 #include "card/card.h"
+#include "limiter.h"
 #include "nvme/nvme.h"
 #include "nvme/state.h"
 #include "store/store.h"
@@ -18,12 +19,22 @@ _Static_assert(BLOCK_STATE_SIZE <= CARD_STATE_MAX, "it fits the state area");
 /* An NVMe controller: its BAR holds the registers, then MSI-X table and pending bits. */
 extern const struct pci_identity block_identity;
 
+/* For the card's table of operations. */
+enum { BLOCK_SYSTEM_CALLS = 2 };
+extern const struct jail_syscall block_system_calls[BLOCK_SYSTEM_CALLS];
+
+/* What the device may do in a second. */
+struct block_limits {
+	struct limiter_rate operations, bytes;
+	int timer; /* a timerfd(2), non-blocking; -1: there is no limit */
+};
+
 struct block;
 
-/* `setup` is copied, its PCI ids are filled in. `store` becomes the block's, even when this fails.
- * The device goes on from card_state(). */
+/* `setup` is copied, its PCI ids are filled in. `store` and the timer become the block's, even when
+ * this fails. The device goes on from card_state(), which begins with a `struct nvme_state`. */
 int block_create(struct block **block, struct card *card, const struct nvme_setup *setup,
-		 struct store *store, struct error *error);
+		 struct store *store, const struct block_limits *limits, struct error *error);
 /* Nothing is under way any more: after block_quiesce(). NULL is fine. */
 void block_destroy(struct block *block);
 void block_bar_read(struct block *block, uint64_t offset, void *to, uint32_t length);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The volume card: an encrypted file or block device as an NVMe disk. Options and the opening of
- * the volume are in the files beside this one, the disk is cards/block over lib/nvme, the format is
- * lib/store's.
+ * The volume card: an encrypted file or block device as an NVMe disk. Its key is taken in open.c,
+ * the disk and its options are cards/block over lib/nvme, the format is lib/store's.
  *
  * karuta-card-volume --listen /tmp/vol.sock --store file:data.vol --size 10G --key-fd 3 3<key
  */
-#include <seccomp.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -30,7 +28,9 @@ static int volume_option(struct card *card, const char *name, const char *argume
 {
 	struct volume *volume = card_device(card);
 
-	return volume_options_take(&volume->options, name, argument, error);
+	if (!strcmp(name, "key-fd"))
+		return block_option_fd(name, argument, &volume->options.key_fd, error);
+	return block_option_take(&volume->options.block, name, argument, error);
 }
 
 static int volume_open(struct card *card, struct error *error)
@@ -48,10 +48,11 @@ static int volume_start(struct card *card, bool fresh, struct error *error)
 
 	(void)fresh; /* the model sees it itself */
 	setup.size = store->size;
-	setup.lba_size = volume_options_sector(&volume->options);
-	volume_options_name(&volume->options, &setup);
+	setup.lba_size = block_options_sector(&volume->options.block);
+	block_options_name(&volume->options.block, "karuta volume", &setup);
 	volume->store = NULL;
-	return block_create(&volume->block, card, &setup, store, error);
+	return block_create(&volume->block, card, &setup, store, &volume->options.block.limits,
+			    error);
 }
 
 static void volume_close(struct card *card)
@@ -96,9 +97,9 @@ static bool volume_work(struct card *card)
 	return block_work(block_of(card));
 }
 
-/* The ring is bound to the volume's file and five operations: see lib/store/file.c. */
-static const struct jail_syscall system_calls[] = {
-	{SCMP_SYS(io_uring_enter), "reads, writes, flushes and discards of the volume", {{0}}},
+static const struct card_option options[] = {
+	BLOCK_OPTIONS,
+	{"key-fd", "N", "descriptor to read the key from: 64 raw bytes"},
 };
 
 static const struct card_ops volume_ops = {
@@ -107,10 +108,10 @@ static const struct card_ops volume_ops = {
 	.identity = &block_identity,
 	.state_version = BLOCK_STATE_VERSION,
 	.state_size = BLOCK_STATE_SIZE,
-	.options = volume_option_table,
-	.option_count = VOLUME_OPTIONS,
-	.system_calls = system_calls,
-	.system_call_count = ARRAY_LEN(system_calls),
+	.options = options,
+	.option_count = ARRAY_LEN(options),
+	.system_calls = block_system_calls,
+	.system_call_count = BLOCK_SYSTEM_CALLS,
 	.option = volume_option,
 	.open = volume_open,
 	.start = volume_start,

@@ -1,131 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
-#include "base/base.h"
-#include "os/clock.h"
 #include "os/fd.h"
 #include "volume.h"
 
-#define LOCK_PATIENCE_NS (2 * NS_PER_S)
-#define LOCK_STEP_NS	 (10 * NS_PER_MS)
-
-static int open_path(const struct volume_options *options, struct error *error)
-{
-	int create = options->size ? O_CREAT : 0;
-	int direct = options->direct ? O_DIRECT : 0;
-	int fd = open(options->path, O_RDWR | O_CLOEXEC | create | direct, 0600);
-
-	if (fd >= 0)
-		return fd;
-	if (errno == ENOENT && !create)
-		return error_set(error, ENOENT,
-				 "does not exist: give --size to make it, or take "
-				 "`karuta volume create`");
-	return error_set(error, errno, "cannot be opened: %s%s", strerror(errno),
-			 errno == EINVAL && direct ? " (does its file system know --direct?)" : "");
-}
-
-/*
- * Opens what was handed over once more: the lock belongs to an open file, and whoever handed this
- * one over still holds it. An own one stays locked until the last write of this process has ended,
- * even one that is killed: its successor can not be overtaken by it.
- */
-static int reopen(const struct volume_options *options, struct error *error)
-{
-	int direct = options->direct ? O_DIRECT : 0;
-	int flags = fcntl(options->fd, F_GETFL);
-	char path[32];
-	int fd;
-
-	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
-		return error_set(error, EBADF, "is not open for reading and writing");
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", options->fd);
-	fd = open(path, O_RDWR | O_CLOEXEC | direct);
-	if (fd < 0)
-		return error_set(error, errno,
-				 "cannot be opened again by %s: %s; is /proc mounted, and is the "
-				 "file this user's?",
-				 path, strerror(errno));
-	return fd;
-}
-
-/* One writer a volume. Also what qemu-img looks at. */
-static int lock(int fd, struct error *error)
-{
-	const struct timespec step = {.tv_nsec = LOCK_STEP_NS};
-	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	uint64_t deadline = os_now() + LOCK_PATIENCE_NS;
-
-	while (fcntl(fd, F_OFD_SETLK, &whole) < 0) {
-		if (errno != EAGAIN && errno != EACCES)
-			return error_set(error, errno, "cannot be locked: %s", strerror(errno));
-		if (os_now() > deadline)
-			return error_set(error, EBUSY,
-					 "is in use by another program: a volume has one writer");
-		nanosleep(&step, NULL);
-	}
-	return 0;
-}
-
-static uint64_t identity_of(int fd)
-{
-	struct stat status = {0};
-
-	fstat(fd, &status);
-	return (uint64_t)status.st_ino ^ ((uint64_t)status.st_dev << 40);
-}
-
-static int open_file(struct volume_options *options, struct store **store, struct error *error)
-{
-	CLEANUP_CLOSE int fd = -1;
-	int err;
-
-	fd = options->kind == VOLUME_FD ? reopen(options, error) : open_path(options, error);
-	if (options->kind == VOLUME_FD)
-		os_close(&options->fd);
-	if (fd < 0)
-		return fd;
-	err = lock(fd, error);
-	if (err)
-		return err;
-	options->identity = identity_of(fd);
-	return store_file_create(store, os_steal_fd(&fd), options->size, error);
-}
-
-static int open_ram(const struct volume_options *options, struct store **store, struct error *error)
-{
-	if (!options->size)
-		return error_set(error, EINVAL, "needs --size");
-	return store_ram_create(store, options->size, error);
-}
-
-static int open_under(struct volume_options *options, struct store **store, struct error *error)
-{
-	int err = options->kind == VOLUME_RAM ? open_ram(options, store, error)
-					      : open_file(options, store, error);
-
-	if (err)
-		error_prefix(error, "volume %s", options->store);
-	return err;
-}
-
 static int check(const struct volume_options *options, struct error *error)
 {
-	if (options->kind == VOLUME_NONE)
+	if (options->block.where == BLOCK_NOWHERE)
 		return error_set(error, EINVAL, "--store is needed; try --help");
-	if (options->kind != VOLUME_RAM && !options->key_fd)
+	if (options->block.where != BLOCK_RAM && !options->key_fd)
 		return error_set(
 			error, EINVAL,
 			"volume %s: no key: --key-fd is needed, since a volume is never kept "
 			"in the clear",
-			options->store);
+			options->block.store);
 	return 0;
 }
 
@@ -135,6 +24,15 @@ static int read_key(struct volume_options *options, uint8_t key[STORE_KEY_SIZE],
 	int err = store_key_read(options->key_fd, key, error);
 
 	os_close(&options->key_fd);
+	return err;
+}
+
+static int open_under(struct volume_options *options, struct store **store, struct error *error)
+{
+	int err = block_options_open(&options->block, store, error);
+
+	if (err)
+		error_prefix(error, "volume %s", options->block.store);
 	return err;
 }
 
@@ -153,8 +51,6 @@ int volume_store_open(struct volume_options *options, struct store **store, stru
 	OPENSSL_cleanse(key, sizeof(key));
 	if (err)
 		*store = NULL;
-	volume_memory_settle();
-	/* A file that may not grow gives an error, not the end. */
-	signal(SIGXFSZ, SIG_IGN);
+	block_memory_settle();
 	return err;
 }

@@ -259,13 +259,15 @@ void nvme_io_continue(struct nvme *nvme, struct nvme_work *work)
 {
 	uint32_t index = nvme_slot_index(nvme, work);
 	const struct nvme_command *command = &nvme->state->slots[index].command;
-	uint16_t status = status_of(nvme, work);
+	uint16_t status;
 
-	/* No messages can be sent now, which a bounce buffer would need: begun anew later. */
-	if (nvme->quiescing && work->bounce) {
+	/* Begun anew later: no messages can be sent now, which a bounce buffer would need; or the
+	 * back end has not begun it. */
+	if (nvme->quiescing && (work->bounce || work->error == -ECANCELED)) {
 		nvme_hold(nvme, work);
 		return;
 	}
+	status = status_of(nvme, work);
 	if (status == NVME_OK)
 		status = advance(nvme, command, work);
 	if (status != NVME_PENDING)

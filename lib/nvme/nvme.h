@@ -119,7 +119,8 @@ void nvme_reset(struct nvme *nvme);
  * there is more, call again soon. */
 bool nvme_process(struct nvme *nvme);
 /*
- * error 0 or -errno. The completion becomes visible to the guest here where the command is at its
+ * error 0 or -errno; from ops->wait() also -ECANCELED: it was never begun and has had no effect.
+ * The completion becomes visible to the guest here where the command is at its
  * end. Outside of nvme_process() its interrupt is raised here as well, one for each; call
  * nvme_process() after a batch of these, for what waited for them.
  */

@@ -8,20 +8,12 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "volume.h"
+#include "limiter.h"
+#include "options.h"
 
 #define DEFAULT_SECTOR 4096u
 
-const struct card_option volume_option_table[VOLUME_OPTIONS] = {
-	{"store", "WHERE", "file:PATH, fd:N (an open file), or ram: (lost at the end)"},
-	{"size", "BYTES", "suffix K, M, G or T; default: the file's own; a longer one grows it"},
-	{"key-fd", "N", "descriptor to read the key from: 64 raw bytes"},
-	{"sector", "512|4096", "size of a logical block (default: 4096)"},
-	{"serial", "TEXT", "serial number, up to 20 characters; one a volume"},
-	{"direct", NULL, "pass the host's page cache by (O_DIRECT)"},
-};
-
-static int parse_fd(const char *name, const char *text, int *fd, struct error *error)
+int block_option_fd(const char *name, const char *text, int *fd, struct error *error)
 {
 	char *end;
 	unsigned long value;
@@ -37,20 +29,20 @@ static int parse_fd(const char *name, const char *text, int *fd, struct error *e
 	return 0;
 }
 
-static int parse_store(struct volume_options *options, const char *text, struct error *error)
+static int parse_store(struct block_options *options, const char *text, struct error *error)
 {
 	options->store = text;
 	if (!strncmp(text, "fd:", 3)) {
-		options->kind = VOLUME_FD;
-		return parse_fd("store fd:", text + 3, &options->fd, error);
+		options->where = BLOCK_FD;
+		return block_option_fd("store fd:", text + 3, &options->fd, error);
 	}
 	if (!strncmp(text, "file:", 5) && text[5]) {
-		options->kind = VOLUME_PATH;
+		options->where = BLOCK_PATH;
 		options->path = text + 5;
 		return 0;
 	}
 	if (!strcmp(text, "ram:")) {
-		options->kind = VOLUME_RAM;
+		options->where = BLOCK_RAM;
 		return 0;
 	}
 	return error_set(error, EINVAL, "--store %s: should be file:PATH, fd:N or ram:", text);
@@ -115,24 +107,36 @@ static int parse_serial(const char *text, const char **serial, struct error *err
 	return 0;
 }
 
-int volume_options_take(struct volume_options *options, const char *name, const char *argument,
-			struct error *error)
+static int parse_limit(const char *name, const char *text, bool sizes, struct limiter_rate *rate,
+		       struct error *error)
+{
+	int err = limiter_parse(text, sizes, rate, error);
+
+	if (err)
+		error_prefix(error, "--%s", name);
+	return err;
+}
+
+int block_option_take(struct block_options *options, const char *name, const char *argument,
+		      struct error *error)
 {
 	if (!strcmp(name, "store"))
 		return parse_store(options, argument, error);
 	if (!strcmp(name, "size"))
 		return parse_size(argument, &options->size, error);
-	if (!strcmp(name, "key-fd"))
-		return parse_fd(name, argument, &options->key_fd, error);
 	if (!strcmp(name, "sector"))
 		return parse_sector(argument, &options->sector, error);
 	if (!strcmp(name, "serial"))
 		return parse_serial(argument, &options->serial, error);
+	if (!strcmp(name, "iops"))
+		return parse_limit(name, argument, false, &options->limits.operations, error);
+	if (!strcmp(name, "bandwidth"))
+		return parse_limit(name, argument, true, &options->limits.bytes, error);
 	options->direct = true;
 	return 0;
 }
 
-uint32_t volume_options_sector(const struct volume_options *options)
+uint32_t block_options_sector(const struct block_options *options)
 {
 	return options->sector ? options->sector : DEFAULT_SECTOR;
 }
@@ -157,15 +161,16 @@ static void pad(char *field, size_t size, const char *text)
 	memcpy(field, text, length);
 }
 
-/* The namespace's identifier comes from the serial number: one volume, one number, on any host. */
-void volume_options_name(const struct volume_options *options, struct nvme_setup *setup)
+/* The namespace's identifier comes from the serial number: one disk, one number, on any host. */
+void block_options_name(const struct block_options *options, const char *model,
+			struct nvme_setup *setup)
 {
 	char made[17];
 	uint64_t halves[2];
 
 	snprintf(made, sizeof(made), "%016llx", (unsigned long long)options->identity);
 	pad(setup->serial, sizeof(setup->serial), options->serial ? options->serial : made);
-	pad(setup->model, sizeof(setup->model), "karuta volume");
+	pad(setup->model, sizeof(setup->model), model);
 	pad(setup->firmware, sizeof(setup->firmware), KARUTA_VERSION);
 	halves[0] = hash(1, setup->serial, sizeof(setup->serial));
 	halves[1] = hash(2, setup->serial, sizeof(setup->serial));

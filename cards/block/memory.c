@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "volume.h"
+#include "options.h"
 
 struct mapping {
 	unsigned long start, end, inode;
@@ -58,7 +58,7 @@ static void stay_small(void)
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
-void volume_memory_settle(void)
+void block_memory_settle(void)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
 	struct mapping mapping = {0};
