@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "areas.h"
+#include "base/base.h"
 #include "os/fd.h"
 #include "os/memfd.h"
 
@@ -32,8 +33,23 @@ void area_hand_over(struct area *area)
 	os_close(&area->fd);
 }
 
+/* A card's state may hold a key: memory that is only given back keeps its bytes for a while. */
+static void overwrite(const struct area *area)
+{
+	static const uint8_t zeros[4096];
+	uint64_t length;
+
+	for (uint64_t at = 0; at < area->size; at += length) {
+		length = min_u64(area->size - at, sizeof(zeros));
+		if (os_pwrite_all(area->fd, zeros, length, at) < 0)
+			return;
+	}
+}
+
 void area_free(struct area *area)
 {
+	if (area->fd >= 0)
+		overwrite(area);
 	os_unmap((void *)(uintptr_t)area->view, area->size);
 	os_close(&area->fd);
 	*area = AREA_NONE;

@@ -28,6 +28,7 @@ struct area {
 int area_create(struct area *area, const char *name, uint64_t size, bool view, struct error *error);
 /* Closes the descriptor, keeps the view. */
 void area_hand_over(struct area *area);
+/* No program uses it any more: what it held is overwritten. */
 void area_free(struct area *area);
 
 #endif

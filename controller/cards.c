@@ -79,14 +79,42 @@ static int check_volume(const struct card_spec *card, const struct place *place)
 	return 0;
 }
 
+/* The disk that is made anew at each start has no key of ours. */
+static int check_local(const struct card_spec *card, const struct place *place)
+{
+	const struct card_value *store = card_spec_value(card, CARD_STORE);
+	const struct card_value *size = card_spec_value(card, CARD_SIZE);
+
+	if (!store)
+		return strict_refuse(place, "store",
+				     "missing; the path of a file or block device to use up");
+	if (card_store_is_ram(store->text))
+		return strict_refuse(place, "store", "must be a file or a block device");
+	if (size && size->number % 4096)
+		return strict_refuse(place, "size", "must be a multiple of 4096 bytes");
+	return 0;
+}
+
 static const struct card_member volume_members[] = {
 	{.name = "store", .option = "--store", .type = CARD_STORE},
 	{.name = "size", .option = "--size", .type = CARD_SIZE},
 	{.name = "key_fd", .option = "--key-fd", .type = CARD_KEY},
 	{.name = "sector", .option = "--sector", .type = CARD_NUMBER, .allowed = {512, 4096}},
+	{.name = "iops", .option = "--iops", .type = CARD_RATE},
+	{.name = "bandwidth", .option = "--bandwidth", .type = CARD_BYTE_RATE},
 	{.option = "--serial", .type = CARD_LABEL},
 };
 _Static_assert(ARRAY_LEN(volume_members) <= CARD_MEMBERS_MAX, "room for the values");
+
+static const struct card_member local_members[] = {
+	{.name = "store", .option = "--store", .type = CARD_STORE},
+	{.name = "size", .option = "--size", .type = CARD_SIZE},
+	{.name = "sector", .option = "--sector", .type = CARD_NUMBER, .allowed = {512, 4096}},
+	{.name = "iops", .option = "--iops", .type = CARD_RATE},
+	{.name = "bandwidth", .option = "--bandwidth", .type = CARD_BYTE_RATE},
+	{.option = "--serial", .type = CARD_LABEL},
+};
+_Static_assert(ARRAY_LEN(local_members) <= CARD_MEMBERS_MAX, "room for the values");
 
 static const struct card_kind null_kind = {
 	.name = "null",
@@ -101,4 +129,12 @@ static const struct card_kind volume_kind = {
 	.check = check_volume,
 };
 
-const struct card_kind *const card_kinds[] = {&null_kind, &volume_kind, NULL};
+static const struct card_kind local_kind = {
+	.name = "local",
+	.program = "karuta-card-local",
+	.members = local_members,
+	.member_count = ARRAY_LEN(local_members),
+	.check = check_local,
+};
+
+const struct card_kind *const card_kinds[] = {&null_kind, &volume_kind, &local_kind, NULL};

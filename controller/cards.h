@@ -13,15 +13,17 @@
 #include "strict.h"
 
 #define CARD_NAME_MAX	 20u /* an NVMe serial number: NVMe Base 2.0, figure 275 */
-#define CARD_MEMBERS_MAX 6u
+#define CARD_MEMBERS_MAX 8u
 #define CARD_PATH_MAX	 4095u
 
 enum card_member_type {
-	CARD_STORE,  /* a path that the controller opens for reading and writing, or "ram:" */
-	CARD_SIZE,   /* of the store; without it all of the store */
-	CARD_KEY,    /* number of a descriptor that the key can be read from */
-	CARD_NUMBER, /* one of `allowed` */
-	CARD_LABEL,  /* not a member: the card's name, for the program */
+	CARD_STORE,	/* a path that the controller opens for reading and writing, or "ram:" */
+	CARD_SIZE,	/* of the store; without it all of the store */
+	CARD_KEY,	/* number of a descriptor that the key can be read from */
+	CARD_NUMBER,	/* one of `allowed` */
+	CARD_RATE,	/* so many a second, and a burst */
+	CARD_BYTE_RATE, /* the same in bytes */
+	CARD_LABEL,	/* not a member: the card's name, for the program */
 };
 
 struct card_member {
@@ -33,7 +35,8 @@ struct card_member {
 
 struct card_value {
 	bool given;
-	uint64_t number; /* CARD_SIZE, CARD_KEY, CARD_NUMBER */
+	uint64_t number; /* all but CARD_STORE */
+	uint64_t burst;	 /* CARD_RATE, CARD_BYTE_RATE; 0: not given */
 	char *text;	 /* CARD_STORE: absolute, or relative to the working directory; owned */
 };
 

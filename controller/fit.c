@@ -86,6 +86,19 @@ static int fit_store(struct fitting *fitting, const char *option, const char *pa
 	return 0;
 }
 
+/* Without a burst the card has its own. */
+static void fit_rate(struct fitting *fitting, const char *option, const struct card_value *value)
+{
+	unsigned long long rate = value->number, burst = value->burst;
+
+	if (!value->given)
+		return;
+	if (burst)
+		launch_option(&fitting->launch, option, "%llu:%llu", rate, burst);
+	else
+		launch_option(&fitting->launch, option, "%llu", rate);
+}
+
 static int fit_member(struct fitting *fitting, const struct card_spec *card, size_t index,
 		      struct error *error)
 {
@@ -105,6 +118,10 @@ static int fit_member(struct fitting *fitting, const struct card_spec *card, siz
 		if (value->given)
 			launch_option(&fitting->launch, member->option, "%llu",
 				      (unsigned long long)value->number);
+		return 0;
+	case CARD_RATE:
+	case CARD_BYTE_RATE:
+		fit_rate(fitting, member->option, value);
 		return 0;
 	case CARD_LABEL:
 		launch_option(&fitting->launch, member->option, "%s", card->name);

@@ -87,6 +87,11 @@ static int take_value(const struct place *place, const json_t *object, const cha
 		if (ret == 0)
 			ret = check_allowed(place, member, value->number);
 		break;
+	case CARD_RATE:
+	case CARD_BYTE_RATE:
+		ret = strict_rate(place, object, member->name, member->type == CARD_BYTE_RATE,
+				  &value->number, &value->burst);
+		break;
 	case CARD_LABEL:
 		break;
 	}

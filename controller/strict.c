@@ -218,3 +218,44 @@ int size_parse(const char *text, uint64_t *bytes)
 	*bytes = number << shift;
 	return 0;
 }
+
+static bool rate_part(const char *text, bool sizes, uint64_t *value)
+{
+	bool plain = strspn(text, "0123456789") == strlen(text);
+
+	return (sizes || plain) && size_parse(text, value) == 0 && *value <= STRICT_RATE_MAX;
+}
+
+/* "RATE" or "RATE:BURST" */
+static bool rate_parse(const char *text, bool sizes, uint64_t *rate, uint64_t *burst)
+{
+	const char *colon = strchr(text, ':');
+	char first[24];
+
+	if (!colon)
+		return rate_part(text, sizes, rate);
+	if ((size_t)(colon - text) >= sizeof(first))
+		return false;
+	snprintf(first, sizeof(first), "%.*s", (int)(colon - text), text);
+	return rate_part(first, sizes, rate) && rate_part(colon + 1, sizes, burst);
+}
+
+int strict_rate(const struct place *place, const json_t *object, const char *member, bool sizes,
+		uint64_t *rate, uint64_t *burst)
+{
+	const json_t *value;
+	int ret = find(place, object, member, false, &value);
+
+	if (ret <= 0)
+		return ret;
+	*burst = 0;
+	if (json_is_integer(value) && json_integer_value(value) > 0 &&
+	    json_integer_value(value) <= (json_int_t)STRICT_RATE_MAX) {
+		*rate = (uint64_t)json_integer_value(value);
+		return 0;
+	}
+	if (json_is_string(value) && rate_parse(json_string_value(value), sizes, rate, burst))
+		return 0;
+	return strict_refuse(place, member, "must be %s a second, or with a burst, such as \"%s\"",
+			     sizes ? "bytes" : "a number", sizes ? "100M:200M" : "500:2000");
+}

@@ -14,6 +14,8 @@
 #include "base/error.h"
 
 /* Where an object stands, for messages. */
+#define STRICT_RATE_MAX (UINT64_C(1) << 50)
+
 struct place {
 	const char *file;
 	char path[32]; /* "" or "cards[1]" */
@@ -39,6 +41,10 @@ int strict_number(const struct place *place, const json_t *object, const char *m
 /* A number of bytes, or a text such as "512M" (K, M, G, T: powers of 1024). Never 0. */
 int strict_size(const struct place *place, const json_t *object, const char *member, bool required,
 		uint64_t *value);
+/* What a second may bring, and what a burst of it: a number or a text such as "500:2000", of bytes
+ * with K, M, G, T if `sizes`. *burst is 0 when it is not given. At most STRICT_RATE_MAX each. */
+int strict_rate(const struct place *place, const json_t *object, const char *member, bool sizes,
+		uint64_t *rate, uint64_t *burst);
 /* A text made of letters, digits, '-', '_', '.', that begins with a letter or a digit. */
 int strict_name(const struct place *place, const json_t *object, const char *member, bool required,
 		size_t longest, const char **value);

@@ -569,6 +569,19 @@ static void console_is_followed(void **state)
 }
 
 /* This program under the names of those that the controller launches. */
+static void passes_limits_on(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "");
+
+	(void)state;
+	assert_int_equal(sh("./karuta-controller attach test kind=local name=l store=good.vol "
+			    "iops=500:2000 bandwidth=1M --socket s"),
+			 0);
+	assert_int_equal(sh("pgrep -a -P %d -f karuta-card-local", pid), 0);
+	assert_true(says("--size 1048576 --iops 500:2000 --bandwidth 1048576 --serial l "));
+	kill_instance(pid);
+}
+
 static int make_folder(void **state)
 {
 	char self[512], controller[600];
@@ -581,7 +594,8 @@ static int make_folder(void **state)
 	snprintf(controller, sizeof(controller), "%.*s/../../bin/karuta-controller",
 		 (int)(strrchr(self, '/') - self), self);
 	return sh("cp %s karuta-controller && cp %s karuta-hypervisor && cp %s karuta-card-null && "
-		  "cp %s karuta-card-volume && mkdir sub && mkfifo fifo && "
+		  "cp %s karuta-card-volume && cp karuta-card-null karuta-card-local && mkdir sub "
+		  "&& mkfifo fifo && "
 		  "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy; do "
 		  "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
 		  controller, self, self, self);
@@ -608,6 +622,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(tells_why_it_does_not_start),
 		cmocka_unit_test(attach_and_detach_leave_nothing),
 		cmocka_unit_test(hands_the_key_over),
+		cmocka_unit_test(passes_limits_on),
 		cmocka_unit_test(failed_attach_changes_nothing),
 		cmocka_unit_test(stubborn_guest_needs_force),
 		cmocka_unit_test(force_overtakes_who_waits),

@@ -57,6 +57,29 @@ static void takes_all_members(void **state)
 	instance_free(&instance);
 }
 
+static void takes_limits(void **state)
+{
+	struct instance instance;
+	struct error error;
+	const struct card_value *value;
+
+	(void)state;
+	assert_int_equal(
+		parse(&instance,
+		      "{\"memory\": \"64M\", \"kernel\": \"k\", \"cards\": [{\"kind\": \"local\", "
+		      "\"store\": \"x\", \"iops\": 500, \"bandwidth\": \"100M:1G\"}]}",
+		      &error),
+		0);
+	assert_string_equal(instance.cards[0].kind->program, "karuta-card-local");
+	value = card_spec_value(&instance.cards[0], CARD_RATE);
+	assert_int_equal(value->number, 500);
+	assert_int_equal(value->burst, 0);
+	value = card_spec_value(&instance.cards[0], CARD_BYTE_RATE);
+	assert_int_equal(value->number, 100 * MIB);
+	assert_int_equal(value->burst, GIB);
+	instance_free(&instance);
+}
+
 static void has_defaults(void **state)
 {
 	struct instance instance;
@@ -92,7 +115,10 @@ struct refusal {
 };
 
 #define CARDS(cards) "{" MINIMAL ", \"cards\": [" cards "]}"
-#define VOLUME	     "\"kind\": \"volume\", \"store\": \"v\""
+#define IOPS                                                                                       \
+	"web.json: cards[0].iops: must be a number a second, or with a burst, such as "            \
+	"\"500:2000\""
+#define VOLUME "\"kind\": \"volume\", \"store\": \"v\""
 
 static const struct refusal refusals[] = {
 	{"[]", "web.json: must be one JSON object, { ... }"},
@@ -135,12 +161,12 @@ static const struct refusal refusals[] = {
 	{CARDS("1"), "web.json: cards[0]: must be an object, { ... }"},
 	{CARDS("{}"), "web.json: cards[0].kind: missing"},
 	{CARDS("{\"kind\": \"gpu\"}"),
-	 "web.json: cards[0].kind: no such kind of card; there are: null, volume"},
+	 "web.json: cards[0].kind: no such kind of card; there are: null, volume, local"},
 	{CARDS("{\"kind\": \"null\", \"store\": \"x\"}"),
 	 "web.json: cards[0].store: unknown member; known: slot, name, kind"},
-	{CARDS("{" VOLUME ", \"key_fd\": 5, \"iops\": 5}"),
-	 "web.json: cards[0].iops: unknown member; known: slot, name, kind, store, size, key_fd, "
-	 "sector"},
+	{CARDS("{" VOLUME ", \"key_fd\": 5, \"tags\": 5}"),
+	 "web.json: cards[0].tags: unknown member; known: slot, name, kind, store, size, key_fd, "
+	 "sector, iops, bandwidth"},
 	{CARDS("{\"kind\": \"null\", \"slot\": 0}"), "web.json: cards[0].slot: must be 1 to 31"},
 	{CARDS("{\"kind\": \"null\", \"slot\": 32}"), "web.json: cards[0].slot: must be 1 to 31"},
 	{CARDS("{\"kind\": \"null\", \"slot\": 1}, {\"kind\": \"null\", \"slot\": 1}"),
@@ -158,13 +184,27 @@ static const struct refusal refusals[] = {
 	 "web.json: cards[0].key_fd: must be a whole number"},
 	{CARDS("{" VOLUME ", \"key\": \"abcd\"}"),
 	 "web.json: cards[0].key: unknown member; known: slot, name, kind, store, size, key_fd, "
-	 "sector"},
+	 "sector, iops, bandwidth"},
 	{CARDS("{" VOLUME ", \"key_fd\": 5, \"sector\": 1024}"),
 	 "web.json: cards[0].sector: must be 512 or 4096"},
 	{CARDS("{" VOLUME ", \"key_fd\": 5, \"size\": 4097}"),
 	 "web.json: cards[0].size: must be a multiple of 4096 bytes"},
 	{CARDS("{" VOLUME ", \"key_fd\": 5}, {" VOLUME ", \"key_fd\": 5}"),
 	 "web.json: cards[1].key_fd: 5 is the key of cards[0]; a key is read once"},
+	{CARDS("{" VOLUME ", \"key_fd\": 5, \"iops\": 0}"), IOPS},
+	{CARDS("{" VOLUME ", \"key_fd\": 5, \"iops\": \"5K\"}"), IOPS},
+	{CARDS("{" VOLUME ", \"key_fd\": 5, \"iops\": \"5:\"}"), IOPS},
+	{CARDS("{" VOLUME ", \"key_fd\": 5, \"iops\": \"9999999999999999\"}"), IOPS},
+	{CARDS("{" VOLUME ", \"key_fd\": 5, \"bandwidth\": \"1M:x\"}"),
+	 "web.json: cards[0].bandwidth: must be bytes a second, or with a burst, such as "
+	 "\"100M:200M\""},
+	{CARDS("{\"kind\": \"local\"}"),
+	 "web.json: cards[0].store: missing; the path of a file or block device to use up"},
+	{CARDS("{\"kind\": \"local\", \"store\": \"ram:\", \"size\": 4096}"),
+	 "web.json: cards[0].store: must be a file or a block device"},
+	{CARDS("{\"kind\": \"local\", \"store\": \"x\", \"key_fd\": 5}"),
+	 "web.json: cards[0].key_fd: unknown member; known: slot, name, kind, store, size, sector, "
+	 "iops, bandwidth"},
 	{CARDS("{\"kind\": \"volume\", \"store\": \"ram:\"}"),
 	 "web.json: cards[0].size: missing; the store ram: has none of its own"},
 	{CARDS("{\"kind\": \"volume\", \"store\": \"ram:\", \"size\": 4096, \"key_fd\": 5}"),
@@ -310,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_all_members),
+		cmocka_unit_test(takes_limits),
 		cmocka_unit_test(has_defaults),
 		cmocka_unit_test(takes_ram_store),
 		cmocka_unit_test(says_why_it_refuses),
