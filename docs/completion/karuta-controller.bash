@@ -40,7 +40,7 @@ _karuta_controller() {
 		words=$(_karuta_controller_instances)
 	elif [ "${COMP_WORDS[1]}" = attach ]; then
 		compopt -o nospace 2>/dev/null
-		mapfile -t COMPREPLY < <(compgen -W 'kind=volume kind=null slot= name= store= size= key_fd= sector=' -- "$word"
+		mapfile -t COMPREPLY < <(compgen -W 'kind=volume kind=local kind=null slot= name= store= size= key_fd= sector= iops= bandwidth=' -- "$word"
 			compgen -f -X '!*.json' -- "$word")
 		return
 	elif [ "${COMP_WORDS[1]}" = detach ] && command -v jq >/dev/null; then
