@@ -93,11 +93,11 @@ static struct nvme_state *state_of(const struct block *block)
 }
 
 /* The flush of a shutdown is nobody's command: no queue, no limit. */
-static void pass_on(struct block *block, struct nvme_io *io, struct store_request *request)
+static void pass_on(struct block *block, const struct nvme_io *io, struct store_request *request)
 {
 	const struct nvme_slot *slot = &state_of(block)->slots[io->slot];
 
-	if (slot->state == NVME_SLOT_FREE)
+	if (block->gate.timer < 0 || slot->state == NVME_SLOT_FREE)
 		store_submit(block->store, request);
 	else
 		gate_submit(&block->gate, slot->queue, request);

@@ -36,10 +36,6 @@ void gate_submit(struct gate *gate, unsigned queue, struct store_request *reques
 {
 	uint64_t wait;
 
-	if (gate->timer < 0) {
-		store_submit(gate->store, request);
-		return;
-	}
 	if (!gate->waiting) {
 		wait = pay(gate, request);
 		if (!wait) {

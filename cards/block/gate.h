@@ -14,7 +14,7 @@
 struct gate {
 	struct limiter limiter;
 	struct store *store;
-	int timer; /* wakes up for gate_release(); -1: there is no limit */
+	int timer; /* wakes up for gate_release(); -1: there is no limit, and nothing comes here */
 	unsigned waiting;
 	unsigned turn;			       /* the line that is asked next */
 	struct store_queue lines[NVME_QUEUES]; /* by submission queue */
