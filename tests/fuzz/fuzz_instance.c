@@ -15,6 +15,15 @@ static void check_card(const struct card_spec *card)
 	if (!card->kind || card->slot > COMMAND_MAX_SLOT ||
 	    !memchr(card->name, '\0', sizeof(card->name)))
 		abort();
+	for (size_t i = 0; i < card->kind->member_count; i++) {
+		enum card_member_type type = card->kind->members[i].type;
+		const struct card_value *value = &card->values[i];
+
+		if (value->given && (type == CARD_RATE || type == CARD_BYTE_RATE) &&
+		    (!value->number || value->number > STRICT_RATE_MAX ||
+		     value->burst > STRICT_RATE_MAX))
+			abort();
+	}
 }
 
 static void check(const struct instance *instance)

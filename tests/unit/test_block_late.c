@@ -122,6 +122,15 @@ static const struct jail_syscall late_calls[] = {
 	{SCMP_SYS(mprotect), "the guard of its stack", {{0}}},
 	{SCMP_SYS(clock_nanosleep), "it is late", {{0}}},
 	{SCMP_SYS(exit), "how a thread ends", {{0}}},
+#if defined(__SANITIZE_ADDRESS__) || HARNESS_CLANG_ASAN
+	{SCMP_SYS(sigaltstack), "the sanitizer's part of a thread", {{0}}},
+	{SCMP_SYS(gettid), "the same", {{0}}},
+	{SCMP_SYS(getpid), "the same", {{0}}},
+	{SCMP_SYS(prlimit64), "the same", {{0}}},
+	{SCMP_SYS(sched_getaffinity), "the same", {{0}}},
+	{SCMP_SYS(sched_yield), "the same", {{0}}},
+	{SCMP_SYS(prctl), "the same", {{0}}},
+#endif
 	{SCMP_SYS(mlock2), "the cipher begins in the sandbox here", {{0}}},
 };
 

@@ -138,7 +138,7 @@ static void each_device_has_its_own_key(void **state)
 		assert_memory_not_equal(keys[0] + i, keys[1] + i, 8);
 	for (size_t i = 5 * BLOCK; i < 6 * BLOCK; i += 16) {
 		assert_memory_not_equal(files[0] + i, files[1] + i, 16);
-		assert_memory_not_equal(files[0] + i, plain + i - 5 * BLOCK, 16);
+		assert_memory_not_equal(files[0] + i, plain + (i - 5 * BLOCK), 16);
 	}
 	free(files[0]);
 	free(files[1]);
