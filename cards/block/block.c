@@ -284,6 +284,8 @@ int block_create(struct block **result, struct card *card, const struct nvme_set
 	else
 		err = nvme_create(&block->nvme, &block->setup, card_state(card), card_memory(card),
 				  &nvme_ops, block, error);
+	if (!err && card_shared(card))
+		nvme_share_doorbells(block->nvme, card_shared(card));
 	if (err) {
 		block_destroy(block);
 		return err;

@@ -29,6 +29,12 @@ struct block_limits {
 	int timer; /* a timerfd(2), non-blocking; -1: there is no limit */
 };
 
+/* Of BAR 0: a page of doorbells, for a client that can map it. */
+#define BLOCK_SHARED                                                                               \
+	{                                                                                          \
+		.bar = 0, .offset = NVME_DOORBELLS, .size = NVME_MSIX_TABLE - NVME_DOORBELLS       \
+	}
+
 struct block;
 
 /* `setup` is copied, its PCI ids are filled in. `store` and the timer become the block's, even when

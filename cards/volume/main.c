@@ -108,6 +108,7 @@ static const struct card_ops volume_ops = {
 	.identity = &block_identity,
 	.state_version = BLOCK_STATE_VERSION,
 	.state_size = BLOCK_STATE_SIZE,
+	.shared = BLOCK_SHARED,
 	.options = options,
 	.option_count = ARRAY_LEN(options),
 	.system_calls = block_system_calls,

@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "frame.h"
 #include "os/fd.h"
+#include "os/memfd.h"
 
 #define IRQ_ERROR 3u
 
@@ -167,6 +168,9 @@ static void count_bus(struct card *card)
 {
 	struct vfu_server_counters now = vfu_server_counters(card->server);
 
+	if (now.clients == card->counted.clients &&
+	    now.protocol_errors == card->counted.protocol_errors)
+		return;
 	card_count(card, STATUS_CARD_CLIENTS, now.clients - card->counted.clients);
 	card_count(card, STATUS_CARD_PROTOCOL_ERRORS,
 		   now.protocol_errors - card->counted.protocol_errors);
@@ -181,6 +185,12 @@ bool card_bus_work(struct card *card)
 		again = card->ops->work(card);
 	count_bus(card);
 	return again;
+}
+
+bool card_bus_polls(const struct card *card)
+{
+	return card->shared && !card->held && vfu_server_has_client(card->server) &&
+	       pci_config_is_master(&card->area->config);
 }
 
 void card_interrupt(struct card *card, unsigned vector)
@@ -236,6 +246,29 @@ static int open_doorbells(struct card *card)
 	return 0;
 }
 
+/* The file is the BAR up to the part's end, so that offsets are the same in both. */
+static int open_shared(struct card *card)
+{
+	const struct card_part *part = &card->ops->shared;
+
+	if (!card->settings.poll || !part->size)
+		return 0;
+	card->shared_fd = os_memfd("doorbells", part->offset + part->size);
+	if (card->shared_fd < 0)
+		return card->shared_fd;
+	return os_map(card->shared_fd, part->offset, part->size, true, &card->shared);
+}
+
+static void describe_shared(struct card *card)
+{
+	const struct card_part *part = &card->ops->shared;
+	struct vfu_region *region = &card->function.regions[part->bar];
+
+	region->map_fd = card->shared_fd;
+	region->areas[0] = (struct vfu_area){.offset = part->offset, .size = part->size};
+	region->area_count = 1;
+}
+
 static void describe(struct card *card)
 {
 	struct vfu_device *function = &card->function;
@@ -256,6 +289,8 @@ static void describe(struct card *card)
 	function->irq_counts[IRQ_ERROR] = 1;
 	function->io_fds = card->io_fds;
 	function->io_fd_count = card->ops->doorbell_count;
+	if (card->shared)
+		describe_shared(card);
 }
 
 static int open_socket(struct card *card, struct error *error)
@@ -279,6 +314,8 @@ int card_bus_open(struct card *card, struct error *error)
 
 	if (!err)
 		err = open_doorbells(card);
+	if (!err)
+		err = open_shared(card);
 	if (!err) {
 		describe(card);
 		err = vfu_server_create(&card->server, &card->function, &server_ops, card,
@@ -300,4 +337,5 @@ void card_bus_close(struct card *card)
 	}
 	free(card->doorbells);
 	free(card->io_fds);
+	os_close(&card->shared_fd);
 }

@@ -10,6 +10,11 @@ void *card_device(struct card *card)
 	return card->device;
 }
 
+void *card_shared(struct card *card)
+{
+	return card->shared;
+}
+
 struct os_loop *card_loop(struct card *card)
 {
 	return card->loop;
@@ -27,7 +32,7 @@ struct vfu_server *card_server(struct card *card)
 
 void card_count(struct card *card, enum status_card_counter counter, uint64_t amount)
 {
-	status_count(card->status, counter, amount);
+	status_count_alone(card->status, counter, amount);
 }
 
 void card_security_event(struct card *card, const char *format, ...)

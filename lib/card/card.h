@@ -16,6 +16,8 @@
  *			replaces it.
  *	--state-fd N    state area that outlives the process (default: a private one)
  *	--status-fd N   status page (default: a private one)
+ *	--poll          never sleep while a client has bus mastering on, and let it map the parts
+ *			that the card offers for it (doorbells): for a card with a core of its own
  *	--user ID       user and group id to take (root only)
  *	--state-size	print the bytes that a state area needs
  *	--help, --version
@@ -62,6 +64,12 @@ struct card_option {
 	const char *help;
 };
 
+/* Part of a BAR, in whole pages. */
+struct card_part {
+	unsigned bar;
+	uint64_t offset, size; /* size 0: none */
+};
+
 struct card_ops {
 	const char *name;    /* "null"; the program is karuta-card-<name> */
 	const char *summary; /* one line for --help */
@@ -75,6 +83,11 @@ struct card_ops {
 	/* Rings that ring by eventfd; the frame makes the descriptors and calls doorbell(). */
 	const struct vfu_io_fd *doorbells; /* fd is ignored */
 	size_t doorbell_count;
+	/*
+	 * What a client may map instead of sending messages, with --poll: card_shared(). The frame
+	 * makes the memory; that something was stored there is for work() to find out.
+	 */
+	struct card_part shared;
 	/* Own options and system calls, besides the frame's. */
 	const struct card_option *options;
 	size_t option_count;
@@ -118,6 +131,8 @@ int card_main(const struct card_ops *ops, int argc, char **argv);
 void *card_device(struct card *card);
 /* The device state in the state area: state_size bytes. */
 void *card_state(struct card *card);
+/* The memory of ops->shared, which a client may store into at any time; NULL: no --poll. */
+void *card_shared(struct card *card);
 struct os_loop *card_loop(struct card *card);
 const struct mem_map *card_memory(struct card *card);
 struct vfu_server *card_server(struct card *card);

@@ -28,6 +28,7 @@ struct card_settings {
 	int state_fd;	    /* -1: a private area */
 	int status_fd;	    /* -1: a private page */
 	uid_t user;	    /* 0: keep the present one */
+	bool poll;
 };
 
 /*
@@ -69,7 +70,10 @@ struct card {
 	struct vfu_device function;	    /* as the bus sees it */
 	struct vfu_io_fd *io_fds;
 	struct card_doorbell *doorbells;
-	int signals; /* signalfd(2): SIGTERM, SIGINT */
+	int shared_fd;
+	void *shared;	  /* memory of ops->shared */
+	uint64_t spin_ns; /* before it sleeps */
+	int signals;	  /* signalfd(2): SIGTERM, SIGINT */
 	bool ready;
 	bool stop; /* leave the loop */
 	bool held; /* work() waits for the client's first write: see card.h */
@@ -91,6 +95,8 @@ int card_bus_open(struct card *card, struct error *error);
 void card_bus_close(struct card *card);
 void card_bus_reset(struct card *card);
 bool card_bus_work(struct card *card);
+/* work() has to be called without being asked: a client can ring without our notice. */
+bool card_bus_polls(const struct card *card);
 
 extern const struct jail_syscall card_syscalls[];
 extern const size_t card_syscall_count;

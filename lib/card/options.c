@@ -18,6 +18,7 @@ enum frame_option {
 	LISTEN,
 	STATE_FD,
 	STATUS_FD,
+	POLL,
 	USER,
 	STATE_SIZE,
 	HELP,
@@ -30,6 +31,7 @@ static const struct card_option frame_options[] = {
 	[LISTEN] = {"listen", "PATH", "serve clients on this socket, one after the other"},
 	[STATE_FD] = {"state-fd", "N", "state area that outlives the program (a sealed memfd)"},
 	[STATUS_FD] = {"status-fd", "N", "status page (a sealed memfd)"},
+	[POLL] = {"poll", NULL, "do not sleep, and let the client ring by shared memory"},
 	[USER] = {"user", "ID", "user and group id to take; only as root"},
 	[STATE_SIZE] = {"state-size", NULL, "print how big a state area is needed, in bytes"},
 	[HELP] = {"help", NULL, "print this"},
@@ -123,6 +125,9 @@ static int take_frame_option(struct card *card, enum frame_option option, const 
 		return parse_fd(name, argument, &card->settings.status_fd, error);
 	case LISTEN:
 		card->settings.listen = argument;
+		return 0;
+	case POLL:
+		card->settings.poll = true;
 		return 0;
 	case USER:
 		return parse_user(argument, &card->settings.user, error);

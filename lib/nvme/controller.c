@@ -102,11 +102,13 @@ void nvme_destroy(struct nvme *nvme)
 
 void nvme_submit(struct nvme *nvme, struct nvme_work *work)
 {
-	if (!nvme->with_back_end++)
-		nvme->busy_since = nvme->ops->now_ms(nvme->context);
 	nvme->kick = true;
 	work->io.slot = nvme_slot_index(nvme, work);
+	nvme->with_back_end++;
 	nvme->ops->submit(nvme->context, &work->io);
+	/* What is answered at once took no time that could be told from none. */
+	if (nvme->with_back_end && !nvme->busy_since)
+		nvme->busy_since = nvme->ops->now_ms(nvme->context);
 }
 
 /*
@@ -163,12 +165,14 @@ static void enable(struct nvme *nvme)
 		.base = state->acq,
 		.interrupts = 1,
 	};
+	nvme_clear_doorbell(nvme, 0, true);
 	nvme_publish(&state->cq[0].state, NVME_QUEUE_LIVE);
 	state->sq[0] = (struct nvme_sq){
 		.state = NVME_QUEUE_ABSENT,
 		.size = (uint16_t)((state->aqa & 0xfff) + 1),
 		.base = state->asq,
 	};
+	nvme_clear_doorbell(nvme, 0, false);
 	nvme_publish(&state->sq[0].state, NVME_QUEUE_LIVE);
 	/* A shutdown that was carried out while disabled is over (Base 3.6.1). */
 	nvme_publish(&state->csts, NVME_CSTS_RDY);
@@ -236,10 +240,11 @@ static void take_answer(struct nvme *nvme, struct nvme_work *work, int error)
 /* The clock may have been set back meanwhile. */
 static void count_busy_time(struct nvme *nvme)
 {
-	uint64_t now = nvme->ops->now_ms(nvme->context);
+	uint64_t now = nvme->busy_since ? nvme->ops->now_ms(nvme->context) : 0;
 
 	if (now > nvme->busy_since)
 		nvme->state->counters.busy_ms += now - nvme->busy_since;
+	nvme->busy_since = 0;
 }
 
 void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error)

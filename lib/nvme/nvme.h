@@ -27,6 +27,7 @@
 #define NVME_MAX_TRANSFER (UINT32_C(1) << 20)
 /* Registers, doorbells at 0x1000; MSI-X table at 0x2000, pending bits at 0x3000. */
 #define NVME_BAR_SIZE	  0x4000u
+#define NVME_DOORBELLS	  0x1000u
 #define NVME_MSIX_TABLE	  0x2000u
 #define NVME_MSIX_PENDING 0x3000u
 
@@ -132,6 +133,14 @@ void nvme_io_done(struct nvme *nvme, struct nvme_io *io, int error);
  * -EINVAL: not a single block.
  */
 int nvme_resize(struct nvme *nvme, uint64_t size);
+
+/*
+ * A page that holds the doorbells, NVME_REG_DOORBELLS first, into which the guest stores without
+ * a message: nvme_process() compares it with what it knows, and has to be called again and again.
+ * It is given the present values. Outlives the controller; any value can be in it at any time.
+ */
+void nvme_share_doorbells(struct nvme *nvme, void *page);
+
 /*
  * On return no request is with the back end and nothing touches guest memory. Sends no messages
  * (remote_read, remote_write); the next nvme_process() gives the answers.

@@ -89,7 +89,9 @@ struct nvme {
 	const struct nvme_ops *ops;
 	void *context;
 
-	uint64_t size;		/* of the namespace; state->size is what the guest was told */
+	uint64_t size;	     /* of the namespace; state->size is what the guest was told */
+	uint32_t *doorbells; /* that the guest stores into; NULL: none */
+
 	unsigned with_back_end; /* requests */
 	uint64_t busy_since;
 	bool kick;	 /* submitted since the last ops->kick() */
@@ -190,6 +192,8 @@ void nvme_rebuild(struct nvme *nvme);
 
 void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value);
 void nvme_take_doorbells(struct nvme *nvme);
+/* The queue is new: so are its doorbells in the shared page. */
+void nvme_clear_doorbell(struct nvme *nvme, unsigned queue, bool completion);
 /* One bounded round over all queues; true: a queue has more that could be fetched. */
 bool nvme_fetch(struct nvme *nvme);
 /* Carries out a slot that is FETCHED. */

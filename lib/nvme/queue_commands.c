@@ -52,6 +52,7 @@ uint16_t nvme_create_cq(struct nvme *nvme, struct nvme_slot *slot)
 		.changed_by = slot->id,
 		.interrupts = command->cdw11 >> 1 & 1,
 	};
+	nvme_clear_doorbell(nvme, queue, true);
 	nvme_publish(&cq->state, NVME_QUEUE_LIVE);
 	return NVME_OK;
 }
@@ -85,6 +86,7 @@ uint16_t nvme_create_sq(struct nvme *nvme, struct nvme_slot *slot)
 		.base = command->prp1,
 		.changed_by = slot->id,
 	};
+	nvme_clear_doorbell(nvme, queue, false);
 	nvme_publish(&sq->state, NVME_QUEUE_LIVE);
 	return NVME_OK;
 }

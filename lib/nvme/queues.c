@@ -21,7 +21,7 @@ static uint32_t doorbell_offset(unsigned queue, bool completion)
 }
 
 /* PCIe Transport 3.1.2.1. The value is only noted; what it means is looked at by nvme_process(). */
-void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
+static void set_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
 {
 	unsigned index = (offset - NVME_REG_DOORBELLS) / 4, queue = index / 2;
 	bool completion = index % 2;
@@ -41,6 +41,74 @@ void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
 		nvme_publish(completion ? &cq->doorbell : &sq->doorbell, value);
 }
 
+/* ---- the page that the guest stores into ---- */
+
+static uint32_t *shared_doorbell(const struct nvme *nvme, unsigned queue, bool completion)
+{
+	return &nvme->doorbells[2 * queue + completion];
+}
+
+static const uint32_t *known_doorbell(const struct nvme *nvme, unsigned queue, bool completion)
+{
+	return completion ? &nvme->state->cq[queue].doorbell : &nvme->state->sq[queue].doorbell;
+}
+
+void nvme_clear_doorbell(struct nvme *nvme, unsigned queue, bool completion)
+{
+	if (nvme->doorbells)
+		__atomic_store_n(shared_doorbell(nvme, queue, completion), 0, __ATOMIC_RELAXED);
+}
+
+void nvme_share_doorbells(struct nvme *nvme, void *page)
+{
+	nvme->doorbells = page;
+	for (unsigned queue = 0; queue < NVME_QUEUES; queue++)
+		for (unsigned completion = 0; completion < 2; completion++)
+			__atomic_store_n(shared_doorbell(nvme, queue, completion),
+					 *known_doorbell(nvme, queue, completion),
+					 __ATOMIC_RELAXED);
+}
+
+/* What was refused, or rung by message, takes the place of `seen`, unless a newer one has. */
+static void settle_doorbell(struct nvme *nvme, unsigned queue, bool completion, uint32_t seen)
+{
+	uint32_t known = *known_doorbell(nvme, queue, completion);
+
+	if (seen != known)
+		__atomic_compare_exchange_n(shared_doorbell(nvme, queue, completion), &seen, known,
+					    false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static void look_at_doorbell(struct nvme *nvme, unsigned queue, bool completion)
+{
+	uint32_t seen = __atomic_load_n(shared_doorbell(nvme, queue, completion), __ATOMIC_ACQUIRE);
+
+	if (seen == *known_doorbell(nvme, queue, completion))
+		return;
+	set_doorbell(nvme, doorbell_offset(queue, completion), seen);
+	settle_doorbell(nvme, queue, completion, seen);
+}
+
+static void look_at_doorbells(struct nvme *nvme, unsigned queue)
+{
+	if (nvme->state->cq[queue].state == NVME_QUEUE_LIVE)
+		look_at_doorbell(nvme, queue, true);
+	if (nvme->state->sq[queue].state == NVME_QUEUE_LIVE)
+		look_at_doorbell(nvme, queue, false);
+}
+
+/* ---- what they mean ---- */
+
+void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
+{
+	unsigned index = (offset - NVME_REG_DOORBELLS) / 4;
+
+	set_doorbell(nvme, offset, value);
+	if (nvme->doorbells && index / 2 < NVME_QUEUES)
+		__atomic_store_n(&nvme->doorbells[index],
+				 *known_doorbell(nvme, index / 2, index % 2), __ATOMIC_RELAXED);
+}
+
 static void take_cq_doorbell(struct nvme *nvme, unsigned queue)
 {
 	struct nvme_cq *cq = &nvme->state->cq[queue];
@@ -48,7 +116,11 @@ static void take_cq_doorbell(struct nvme *nvme, unsigned queue)
 	uint32_t taken = (cq->doorbell + cq->size - head) % cq->size;
 
 	if (taken > nvme_cq_used(cq)) {
+		uint32_t refused = cq->doorbell;
+
 		nvme_publish(&cq->doorbell, head);
+		if (nvme->doorbells)
+			settle_doorbell(nvme, queue, true, refused);
 		bad_doorbell(nvme, queue, doorbell_offset(queue, true), NVME_ASYNC_INVALID_VALUE);
 	} else if (taken) {
 		nvme_publish64(&cq->consumed, cq->consumed + taken);
@@ -57,9 +129,12 @@ static void take_cq_doorbell(struct nvme *nvme, unsigned queue)
 
 void nvme_take_doorbells(struct nvme *nvme)
 {
-	for (unsigned queue = 0; queue < NVME_QUEUES; queue++)
+	for (unsigned queue = 0; queue < NVME_QUEUES; queue++) {
+		if (nvme->doorbells)
+			look_at_doorbells(nvme, queue);
 		if (nvme->state->cq[queue].state == NVME_QUEUE_LIVE)
 			take_cq_doorbell(nvme, queue);
+	}
 }
 
 void nvme_hold(struct nvme *nvme, struct nvme_work *work)

@@ -38,6 +38,7 @@ int nvme_client_create(struct nvme_client *client, uint64_t memory_size)
 void nvme_client_destroy(struct nvme_client *client)
 {
 	os_unmap(client->memory, client->size);
+	os_unmap((void *)client->doorbells, NVME_PAGE);
 	os_close(&client->memory_fd);
 }
 
@@ -99,6 +100,39 @@ static int write64(struct nvme_client *client, uint32_t offset, uint64_t value)
 	return vfu_client_write(client->link, BAR, offset, &value, sizeof(value));
 }
 
+/* A card that offers its doorbells is rung by stores. */
+static int map_doorbells(struct nvme_client *client)
+{
+	struct vfu_region_info info;
+	void *mapping = NULL;
+	int err;
+
+	os_unmap((void *)client->doorbells, NVME_PAGE);
+	client->doorbells = NULL;
+	err = vfu_client_region(client->link, BAR, &info);
+	if (err)
+		return err;
+	for (size_t i = 0; i < info.area_count && !err && !mapping; i++)
+		if (info.areas[i].offset == NVME_REG_DOORBELLS)
+			err = os_map(info.fd, info.map_offset + NVME_REG_DOORBELLS, NVME_PAGE, true,
+				     &mapping);
+	client->doorbells = mapping;
+	os_close(&info.fd);
+	return err;
+}
+
+static int ring(struct nvme_client *client, uint32_t index, uint32_t value, bool wait)
+{
+	uint32_t offset = NVME_REG_DOORBELLS + 4 * index;
+
+	if (client->doorbells) {
+		__atomic_store_n(&client->doorbells[index], value, __ATOMIC_RELEASE);
+		return 0;
+	}
+	return wait ? vfu_client_write(client->link, BAR, offset, &value, sizeof(value))
+		    : vfu_client_post(client->link, BAR, offset, &value, sizeof(value));
+}
+
 int nvme_client_attach(struct nvme_client *client, struct vfu_client *link)
 {
 	uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
@@ -107,6 +141,8 @@ int nvme_client_attach(struct nvme_client *client, struct vfu_client *link)
 	client->link = link;
 	err = vfu_client_dma_map(link, NVME_CLIENT_BASE, client->size,
 				 client->remote ? -1 : client->memory_fd, 0, true);
+	if (!err)
+		err = map_doorbells(client);
 	return err ? err
 		   : vfu_client_write(link, VFU_REGION_CONFIG, PCI_COMMAND, &command,
 				      sizeof(command));
@@ -249,7 +285,7 @@ int nvme_client_ring(struct nvme_client *client, uint16_t number)
 		return 0;
 	atomic_thread_fence(memory_order_release);
 	queue->rung = queue->tail;
-	return write32(client, NVME_REG_DOORBELLS + number * 8u, queue->tail);
+	return ring(client, 2u * number, queue->tail, true);
 }
 
 int nvme_client_take(struct nvme_client *client, uint16_t number, struct nvme_client_answer *answer)
@@ -268,8 +304,7 @@ int nvme_client_take(struct nvme_client *client, uint16_t number, struct nvme_cl
 	queue->under_way--;
 	queue->free_ids[answer->cid / 64] |= UINT64_C(1) << answer->cid % 64;
 	/* The card may use the entry again. */
-	vfu_client_post(client->link, BAR, NVME_REG_DOORBELLS + number * 8u + 4,
-			&(uint32_t){queue->head}, sizeof(uint32_t));
+	ring(client, 2u * number + 1, queue->head, false);
 	return 1;
 }
 

@@ -35,6 +35,7 @@ struct nvme_client {
 	uint8_t *memory;
 	uint64_t size, used;
 	uint64_t patience_ns;
+	volatile uint32_t *doorbells; /* of the card, mapped; NULL: rung by message */
 	bool remote; /* the card gets no descriptor: it reaches the memory by messages */
 	struct nvme_client_queue queues[NVME_CLIENT_QUEUES]; /* 0: admin */
 };
