@@ -56,8 +56,8 @@ static void write_entry(struct nvme *nvme, uint32_t index)
 		.status = (uint16_t)(slot->status << 1 | phase),
 	};
 
-	if (nvme_guest_complete(nvme, cq->base + slot->posted % cq->size * sizeof(entry), &entry) <
-	    0) {
+	if (nvme_guest_complete(nvme, cq->base + nvme_place(slot->posted, cq->size) * sizeof(entry),
+				&entry) < 0) {
 		nvme_fail(nvme);
 		return;
 	}
@@ -80,7 +80,7 @@ static void post_one(struct nvme *nvme, uint32_t index)
 	    nvme_waits_for_second(nvme, slot))
 		return;
 	slot->posted = cq->posted;
-	slot->sq_head = (uint16_t)(sq->fetched % sq->size);
+	slot->sq_head = (uint16_t)nvme_place(sq->fetched, sq->size);
 	nvme_publish(&slot->state, NVME_SLOT_POSTING);
 	write_entry(nvme, index);
 }

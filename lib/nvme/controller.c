@@ -174,6 +174,7 @@ static void enable(struct nvme *nvme)
 	};
 	nvme_clear_doorbell(nvme, 0, false);
 	nvme_publish(&state->sq[0].state, NVME_QUEUE_LIVE);
+	nvme_note_queues(nvme);
 	/* A shutdown that was carried out while disabled is over (Base 3.6.1). */
 	nvme_publish(&state->csts, NVME_CSTS_RDY);
 	nvme_check_temperature(nvme);

@@ -35,6 +35,14 @@ int nvme_guest_read(struct nvme *nvme, uint64_t address, void *to, uint64_t leng
 	return 0;
 }
 
+void nvme_guest_prefetch(const struct nvme *nvme, uint64_t address)
+{
+	struct mem_view view;
+
+	if (!mem_view(nvme->memory, address, 1, MEM_READ, &view) && view.host)
+		__builtin_prefetch(view.host);
+}
+
 int nvme_guest_write(struct nvme *nvme, uint64_t address, const void *from, uint64_t length)
 {
 	const uint8_t *bytes = from;

@@ -89,8 +89,9 @@ struct nvme {
 	const struct nvme_ops *ops;
 	void *context;
 
-	uint64_t size;	     /* of the namespace; state->size is what the guest was told */
-	uint32_t *doorbells; /* that the guest stores into; NULL: none */
+	uint64_t size;		     /* of the namespace; state->size is what the guest was told */
+	uint32_t live_sqs, live_cqs; /* bit n: queue n is LIVE; spares a look at each */
+	uint32_t *doorbells;	     /* that the guest stores into; NULL: none */
 
 	unsigned with_back_end; /* requests */
 	uint64_t busy_since;
@@ -162,6 +163,13 @@ static inline uint32_t nvme_slot_index(const struct nvme *nvme, const struct nvm
 	return (uint32_t)(work - nvme->works);
 }
 
+/* Where in a queue the entry with this count is; most sizes are powers of two, and a division takes
+ * longer than anything else in here. */
+static inline uint32_t nvme_place(uint64_t count, uint16_t size)
+{
+	return size & (size - 1) ? (uint32_t)(count % size) : (uint32_t)count & (size - 1u);
+}
+
 /* Entries written that the guest has not taken. */
 static inline uint64_t nvme_cq_used(const struct nvme_cq *cq)
 {
@@ -191,6 +199,8 @@ void nvme_rebuild(struct nvme *nvme);
 /* ---- queues.c ---- */
 
 void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value);
+/* After a queue's state has changed. */
+void nvme_note_queues(struct nvme *nvme);
 void nvme_take_doorbells(struct nvme *nvme);
 /* The queue is new: so are its doorbells in the shared page. */
 void nvme_clear_doorbell(struct nvme *nvme, unsigned queue, bool completion);
@@ -279,6 +289,8 @@ uint16_t nvme_walk_sgl(struct nvme *nvme, const struct nvme_command *command, ui
 
 /* 0 or -EFAULT and the like; by messages where need be. */
 int nvme_guest_read(struct nvme *nvme, uint64_t address, void *to, uint64_t length);
+/* It will be read soon. */
+void nvme_guest_prefetch(const struct nvme *nvme, uint64_t address);
 int nvme_guest_write(struct nvme *nvme, uint64_t address, const void *from, uint64_t length);
 /* A completion queue entry: the part with the phase tag becomes visible last. */
 int nvme_guest_complete(struct nvme *nvme, uint64_t address, const struct nvme_completion *entry);

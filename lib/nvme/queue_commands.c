@@ -54,6 +54,7 @@ uint16_t nvme_create_cq(struct nvme *nvme, struct nvme_slot *slot)
 	};
 	nvme_clear_doorbell(nvme, queue, true);
 	nvme_publish(&cq->state, NVME_QUEUE_LIVE);
+	nvme_note_queues(nvme);
 	return NVME_OK;
 }
 
@@ -88,6 +89,7 @@ uint16_t nvme_create_sq(struct nvme *nvme, struct nvme_slot *slot)
 	};
 	nvme_clear_doorbell(nvme, queue, false);
 	nvme_publish(&sq->state, NVME_QUEUE_LIVE);
+	nvme_note_queues(nvme);
 	return NVME_OK;
 }
 
@@ -105,6 +107,7 @@ uint16_t nvme_delete_cq(struct nvme *nvme, struct nvme_slot *slot)
 			return NVME_INVALID_QUEUE_DELETION;
 	nvme_publish64(&cq->changed_by, slot->id);
 	nvme_publish(&cq->state, NVME_QUEUE_ABSENT);
+	nvme_note_queues(nvme);
 	return NVME_OK;
 }
 
@@ -122,6 +125,7 @@ uint16_t nvme_delete_sq(struct nvme *nvme, struct nvme_slot *slot)
 		return NVME_OK;
 	nvme_publish64(&sq->changed_by, slot->id);
 	nvme_publish(&sq->state, NVME_QUEUE_DELETING);
+	nvme_note_queues(nvme);
 	nvme->deletions |= 1u << queue;
 	nvme->deletion_slots[queue] = (uint32_t)(slot - nvme->state->slots);
 	return NVME_PENDING;
@@ -134,6 +138,7 @@ void nvme_continue_deletions(struct nvme *nvme)
 			continue;
 		nvme->deletions &= ~(1u << queue);
 		nvme_publish(&nvme->state->sq[queue].state, NVME_QUEUE_ABSENT);
+		nvme_note_queues(nvme);
 		nvme_finish(nvme, nvme->deletion_slots[queue], NVME_OK);
 	}
 }

@@ -5,6 +5,7 @@
 
 #define BATCH_A_QUEUE 32u  /* then it is the next queue's turn */
 #define BATCH_IN_ALL  256u /* then the loop's */
+#define AHEAD	      2u   /* entries on their way from the guest's core */
 
 static void bad_doorbell(struct nvme *nvme, unsigned queue, uint32_t offset, unsigned information)
 {
@@ -13,6 +14,15 @@ static void bad_doorbell(struct nvme *nvme, unsigned queue, uint32_t offset, uns
 		return;
 	nvme_log_queue_error(nvme, (uint16_t)queue);
 	nvme_raise_event(nvme, NVME_ASYNC_ERROR, information);
+}
+
+void nvme_note_queues(struct nvme *nvme)
+{
+	nvme->live_sqs = nvme->live_cqs = 0;
+	for (unsigned i = 0; i < NVME_QUEUES; i++) {
+		nvme->live_sqs |= (uint32_t)(nvme->state->sq[i].state == NVME_QUEUE_LIVE) << i;
+		nvme->live_cqs |= (uint32_t)(nvme->state->cq[i].state == NVME_QUEUE_LIVE) << i;
+	}
 }
 
 static uint32_t doorbell_offset(unsigned queue, bool completion)
@@ -89,12 +99,12 @@ static void look_at_doorbell(struct nvme *nvme, unsigned queue, bool completion)
 	settle_doorbell(nvme, queue, completion, seen);
 }
 
-static void look_at_doorbells(struct nvme *nvme, unsigned queue)
+static void look_at_doorbells(struct nvme *nvme)
 {
-	if (nvme->state->cq[queue].state == NVME_QUEUE_LIVE)
-		look_at_doorbell(nvme, queue, true);
-	if (nvme->state->sq[queue].state == NVME_QUEUE_LIVE)
-		look_at_doorbell(nvme, queue, false);
+	for (uint32_t left = nvme->live_cqs; left; left &= left - 1)
+		look_at_doorbell(nvme, (unsigned)__builtin_ctz(left), true);
+	for (uint32_t left = nvme->live_sqs; left; left &= left - 1)
+		look_at_doorbell(nvme, (unsigned)__builtin_ctz(left), false);
 }
 
 /* ---- what they mean ---- */
@@ -112,7 +122,7 @@ void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
 static void take_cq_doorbell(struct nvme *nvme, unsigned queue)
 {
 	struct nvme_cq *cq = &nvme->state->cq[queue];
-	uint32_t head = (uint32_t)(cq->consumed % cq->size);
+	uint32_t head = nvme_place(cq->consumed, cq->size);
 	uint32_t taken = (cq->doorbell + cq->size - head) % cq->size;
 
 	if (taken > nvme_cq_used(cq)) {
@@ -129,12 +139,10 @@ static void take_cq_doorbell(struct nvme *nvme, unsigned queue)
 
 void nvme_take_doorbells(struct nvme *nvme)
 {
-	for (unsigned queue = 0; queue < NVME_QUEUES; queue++) {
-		if (nvme->doorbells)
-			look_at_doorbells(nvme, queue);
-		if (nvme->state->cq[queue].state == NVME_QUEUE_LIVE)
-			take_cq_doorbell(nvme, queue);
-	}
+	if (nvme->doorbells)
+		look_at_doorbells(nvme);
+	for (uint32_t left = nvme->live_cqs; left; left &= left - 1)
+		take_cq_doorbell(nvme, (unsigned)__builtin_ctz(left));
 }
 
 void nvme_hold(struct nvme *nvme, struct nvme_work *work)
@@ -190,8 +198,8 @@ static bool has_entry(const struct nvme *nvme, unsigned queue)
 {
 	const struct nvme_sq *sq = &nvme->state->sq[queue];
 
-	return nvme_running(nvme) && sq->state == NVME_QUEUE_LIVE &&
-	       sq->doorbell != sq->fetched % sq->size;
+	return nvme->live_sqs >> queue & 1 && sq->doorbell != nvme_place(sq->fetched, sq->size) &&
+	       nvme_running(nvme);
 }
 
 static bool can_fetch(const struct nvme *nvme, unsigned queue)
@@ -205,7 +213,7 @@ static bool has_to_wait(const struct nvme *nvme, const struct nvme_slot *slot, u
 	const struct nvme_sq *sq = &nvme->state->sq[queue];
 
 	return nvme_is_fused(slot, NVME_FUSE_FIRST) &&
-	       sq->doorbell != (sq->fetched + 1) % sq->size && !has_room(nvme, queue, 2) &&
+	       sq->doorbell != nvme_place(sq->fetched + 1, sq->size) && !has_room(nvme, queue, 2) &&
 	       nvme->state->cq[sq->cq].size > 2;
 }
 
@@ -214,7 +222,8 @@ static bool take(struct nvme *nvme, unsigned queue, uint32_t *index)
 {
 	struct nvme_state *state = nvme->state;
 	struct nvme_sq *sq = &state->sq[queue];
-	uint64_t address = sq->base + sq->fetched % sq->size * sizeof(struct nvme_command);
+	uint64_t address =
+		sq->base + nvme_place(sq->fetched, sq->size) * sizeof(struct nvme_command);
 	struct nvme_slot *slot;
 
 	*index = nvme->free_slots[nvme->free_count - 1];
@@ -223,6 +232,7 @@ static bool take(struct nvme *nvme, unsigned queue, uint32_t *index)
 		nvme_fail(nvme);
 		return false;
 	}
+	nvme_guest_prefetch(nvme, address + AHEAD * sizeof(slot->command));
 	slot->queue = (uint16_t)queue;
 	if (has_to_wait(nvme, slot, queue))
 		return false;
@@ -252,9 +262,21 @@ static bool fetch_one(struct nvme *nvme, unsigned queue)
 	return true;
 }
 
+/* Most looks find nothing. */
+static bool is_rung(const struct nvme *nvme)
+{
+	for (uint32_t left = nvme->live_sqs; left; left &= left - 1) {
+		const struct nvme_sq *sq = &nvme->state->sq[__builtin_ctz(left)];
+
+		if (sq->doorbell != nvme_place(sq->fetched, sq->size))
+			return true;
+	}
+	return false;
+}
+
 bool nvme_fetch(struct nvme *nvme)
 {
-	unsigned total = 0, idle = 0;
+	unsigned total = 0, idle = is_rung(nvme) ? 0 : NVME_QUEUES;
 
 	while (idle < NVME_QUEUES && total < BATCH_IN_ALL) {
 		unsigned queue = nvme->next_sq, count = 0;

@@ -204,6 +204,7 @@ void nvme_rebuild(struct nvme *nvme)
 
 	nvme->unposted = nvme->event_requests = nvme->deletions = nvme->free_count = 0;
 	nvme->pairing = nvme->paired = false;
+	nvme_note_queues(nvme);
 	nvme->held = NULL;
 	nvme->held_end = &nvme->held;
 	memset(nvme->sq_busy, 0, sizeof(nvme->sq_busy));

@@ -106,6 +106,7 @@ int store_ram_create(struct store **store, uint64_t size, struct error *error)
 		return error_set(error, ENOMEM, "RAM store: no address space for %llu bytes",
 				 (unsigned long long)size);
 	}
+	madvise(ram->bytes, size, MADV_HUGEPAGE);
 	ram->store = (struct store){.ops = &ram_ops, .size = size, .event_fd = -1};
 	*store = &ram->store;
 	return 0;

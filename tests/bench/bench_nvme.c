@@ -143,7 +143,7 @@ static uint64_t next_block(struct bench *bench)
 	return (bench->random >> 20) % bench->blocks;
 }
 
-static int put(struct bench *bench, const struct pattern *pattern, unsigned place)
+static int put(struct bench *bench, const struct pattern *pattern, unsigned place, uint64_t now)
 {
 	struct nvme_command command = {.opcode = pattern->opcode, .nsid = 1};
 	int id;
@@ -156,7 +156,7 @@ static int put(struct bench *bench, const struct pattern *pattern, unsigned plac
 					  bench->data + place * LENGTH, LENGTH);
 	}
 	if (id >= 0)
-		bench->began[id] = os_now();
+		bench->began[id] = now;
 	return id;
 }
 
@@ -169,15 +169,17 @@ static void note(struct bench *bench, uint64_t ns)
 static int turn(struct bench *bench, const struct pattern *pattern, bool again, uint64_t *ended)
 {
 	struct nvme_client_answer answer;
+	uint64_t now;
 	int id = 0;
 
 	while (id >= 0 && nvme_client_take(&bench->nvme, QUEUE, &answer)) {
 		if (answer.status)
 			return -EIO;
-		note(bench, os_now() - bench->began[answer.cid]);
+		now = os_now();
+		note(bench, now - bench->began[answer.cid]);
 		++*ended;
 		if (again)
-			id = put(bench, pattern, answer.cid % MAX_DEPTH);
+			id = put(bench, pattern, answer.cid % MAX_DEPTH, now);
 	}
 	if (id >= 0)
 		id = nvme_client_ring(&bench->nvme, QUEUE);
@@ -202,7 +204,7 @@ static int run(struct bench *bench, const struct pattern *pattern, double second
 	memset(bench->latencies, 0, sizeof(bench->latencies));
 	*total = 0;
 	for (unsigned i = 0; i < pattern->depth && err >= 0; i++)
-		err = put(bench, pattern, i);
+		err = put(bench, pattern, i, os_now());
 	err = err < 0 ? err : nvme_client_ring(&bench->nvme, QUEUE);
 	while (!err && os_now() < deadline)
 		for (unsigned i = 0; i < 256 && !err; i++)
