@@ -477,6 +477,21 @@ static void memory_needs_no_key(void **state)
 	end(fixture);
 }
 
+/* The client has the card's page of doorbells; no message goes by for a command. */
+static void polling_cards_are_rung_by_stores(void **state)
+{
+	struct fixture *fixture = *state;
+
+	start_and_enable(fixture, USUAL(fixture));
+	assert_null(fixture->nvme.doorbells);
+	end(fixture);
+	start_and_enable(fixture, (const char *[]){"--poll", "--store", fixture->store, "--size",
+						   "16M", "--key-fd", "6", NULL});
+	assert_non_null(fixture->nvme.doorbells);
+	write_and_read_back(fixture);
+	end(fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -497,6 +512,7 @@ int main(void)
 		CASE(serves_memory_that_is_not_shared),
 		CASE(can_pass_the_page_cache_by),
 		CASE(memory_needs_no_key),
+		CASE(polling_cards_are_rung_by_stores),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
