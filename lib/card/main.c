@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,20 +52,13 @@ static int open_standard_fds(void)
 	return 0;
 }
 
-static int cores(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
-}
-
 static int protect(struct card *card, struct error *error)
 {
 	sigset_t ends;
 	int err = open_standard_fds();
 
 	prctl(PR_SET_DUMPABLE, 0);
-	card->spin_ns = cores() > 1 ? SPIN_NS : 0;
+	card->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_NS : 0;
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
