@@ -16,8 +16,9 @@
  *			replaces it.
  *	--state-fd N    state area that outlives the process (default: a private one)
  *	--status-fd N   status page (default: a private one)
- *	--poll          never sleep while a client has bus mastering on, and let it map the parts
- *			that the card offers for it (doorbells): for a card with a core of its own
+ *	--poll          with --bus-fd: never sleep while the client has bus mastering on, and let
+ *			it map what the card offers for that (doorbells); for a card that has a core
+ *			of its own
  *	--user ID       user and group id to take (root only)
  *	--state-size	print the bytes that a state area needs
  *	--help, --version

@@ -31,7 +31,7 @@ static const struct card_option frame_options[] = {
 	[LISTEN] = {"listen", "PATH", "serve clients on this socket, one after the other"},
 	[STATE_FD] = {"state-fd", "N", "state area that outlives the program (a sealed memfd)"},
 	[STATUS_FD] = {"status-fd", "N", "status page (a sealed memfd)"},
-	[POLL] = {"poll", NULL, "do not sleep, and let the client ring by shared memory"},
+	[POLL] = {"poll", NULL, "never sleep; the client rings by shared memory (--bus-fd)"},
 	[USER] = {"user", "ID", "user and group id to take; only as root"},
 	[STATE_SIZE] = {"state-size", NULL, "print how big a state area is needed, in bytes"},
 	[HELP] = {"help", NULL, "print this"},
@@ -176,6 +176,11 @@ static int check_settings(const struct card *card, struct error *error)
 	if (!settings->listen == (settings->bus_fd < 0))
 		return error_set(error, EINVAL,
 				 "one of --listen PATH and --bus-fd N is needed; try --help");
+	/* Memory that was shared once is shared for good. */
+	if (settings->poll && settings->listen)
+		return error_set(error, EINVAL,
+				 "--poll needs --bus-fd: a client that has left a socket could go "
+				 "on ringing for the next one");
 	return 0;
 }
 

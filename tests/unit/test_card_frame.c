@@ -567,6 +567,15 @@ static void a_path_that_cannot_be_is_refused(void **state)
 	assert_non_null(strstr(harness_output(harness), "/nowhere/at/all"));
 }
 
+static void no_memory_is_shared_with_one_client_after_the_other(void **state)
+{
+	struct harness *harness = *state;
+
+	harness_spawn(harness, (const char *[]){"--listen", path, "--poll", NULL}, -1);
+	assert_int_equal(harness_wait(harness), 2);
+	assert_non_null(strstr(harness_output(harness), "--poll needs --bus-fd"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -588,6 +597,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(restart_on_a_socket_is_a_power_cycle, listen_setup,
 						listen_teardown),
 		cmocka_unit_test_setup_teardown(a_path_that_cannot_be_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_memory_is_shared_with_one_client_after_the_other,
+						setup, teardown),
 	};
 
 	if (argc > 1)

@@ -481,13 +481,18 @@ static void memory_needs_no_key(void **state)
 static void polling_cards_are_rung_by_stores(void **state)
 {
 	struct fixture *fixture = *state;
+	const char *const polling[] = {
+		"--poll", "--store", fixture->store, "--size", "16M", "--key-fd", "6", NULL};
 
 	start_and_enable(fixture, USUAL(fixture));
 	assert_null(fixture->nvme.doorbells);
 	end(fixture);
-	start_and_enable(fixture, (const char *[]){"--poll", "--store", fixture->store, "--size",
-						   "16M", "--key-fd", "6", NULL});
+	start_and_enable(fixture, polling);
 	assert_non_null(fixture->nvme.doorbells);
+	write_and_read_back(fixture);
+	harness_kill(&fixture->harness, SIGKILL);
+	assert_int_equal(harness_wait(&fixture->harness), -SIGKILL);
+	start(fixture, polling);
 	write_and_read_back(fixture);
 	end(fixture);
 }
