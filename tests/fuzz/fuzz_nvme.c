@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An NVMe controller between a hostile guest, a hostile state area and a slow disk. The input is a
- * list of operations: registers, doorbells, commands with data pointers, guest memory, answers of
- * the disk, deaths, spoilt state, resets, memory that comes and goes. Memory that is not mapped is
- * not there: a touch is a crash. The rig aborts on requests that break the back end's contract.
+ * list of operations: registers, doorbells (by register or by shared memory), commands with data
+ * pointers, guest memory, answers of the disk, deaths, spoilt state, resets, memory that comes and
+ * goes. Memory that is not mapped is not there: a touch is a crash. The rig aborts on requests that
+ * break the back end's contract.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct bench {
 	struct rig rig;
 	bool mapped;
+	bool shared; /* the doorbells are in a page that changes without a message */
+	uint32_t doorbells[1024];
 	bool spoilt; /* the state was forged: no promise about it holds, but that nothing crashes */
 };
 
@@ -48,9 +51,12 @@ static void register_read(struct bench *bench, struct cursor *input)
 
 static void doorbell(struct bench *bench, struct cursor *input)
 {
-	uint32_t index = cursor_u8(input) % (2 * QUEUES), value = cursor_u8(input);
+	uint32_t kind = cursor_u8(input), index = kind % (2 * QUEUES), value = cursor_u8(input);
 
-	rig_write(&bench->rig, NVME_REG_DOORBELLS + 4 * index, value);
+	if (bench->shared && kind & 0x80)
+		bench->doorbells[index] = value | (kind & 0x40) << 10;
+	else
+		rig_write(&bench->rig, NVME_REG_DOORBELLS + 4 * index, value);
 }
 
 /* Mostly pages that are there. */
@@ -164,10 +170,8 @@ static void poke(struct bench *bench, struct cursor *input)
 		memcpy(bench->rig.memory + offset + 8, &value, sizeof(value));
 }
 
-static void death(struct bench *bench)
+static void start_anew(struct bench *bench)
 {
-	if (rig_restart(&bench->rig) == 0)
-		return;
 	if (!bench->spoilt)
 		stop();
 	memset(bench->rig.state, 0, sizeof(*bench->rig.state));
@@ -175,6 +179,19 @@ static void death(struct bench *bench)
 		stop();
 	bench->spoilt = false;
 	nvme_set_master(bench->rig.nvme, true);
+}
+
+static void share(struct bench *bench)
+{
+	if (bench->shared)
+		nvme_share_doorbells(bench->rig.nvme, bench->doorbells);
+}
+
+static void death(struct bench *bench)
+{
+	if (rig_restart(&bench->rig) < 0)
+		start_anew(bench);
+	share(bench);
 }
 
 static void spoil(struct bench *bench, struct cursor *input)
@@ -272,7 +289,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct bench bench;
 	struct cursor input = cursor_make(data, size);
 
-	rig_create(&bench.rig, cursor_u8(&input) & 1 ? 512 : 4096);
+	uint8_t kind = cursor_u8(&input);
+
+	rig_create(&bench.rig, kind & 1 ? 512 : 4096);
+	bench.shared = kind & 2;
+	share(&bench);
 	bench.mapped = true;
 	bench.spoilt = false;
 	start_again(&bench);
