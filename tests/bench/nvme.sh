@@ -31,10 +31,10 @@ floor() {
 	local rw=$1 depth=$2 round
 	for ((round = 0; round < rounds; round++)); do
 		taskset -c 1 fio --name=floor --filename=$file --size=$size --invalidate=0 --ioengine=io_uring --rw="rand$rw" --bs=4k --iodepth="$depth" \
-			--runtime="$seconds" --time_based --output-format=json --percentile_list=50:99:99.9 |
+			--runtime="$seconds" --time_based --output-format=json --lat_percentiles=1 --percentile_list=50:99:99.9 |
 			jq -c --arg rw "$rw" --argjson depth "$depth" '.jobs[0][$rw] | { card: "fio io_uring, same file", pattern: "\($rw) 4K random",
-				depth: $depth, iops: (.iops | floor), median_ns: .clat_ns.percentile["50.000000"],
-				p99_ns: .clat_ns.percentile["99.000000"], p999_ns: .clat_ns.percentile["99.900000"] }' >>$out.lines || exit 1
+				depth: $depth, iops: (.iops | floor), median_ns: .lat_ns.percentile["50.000000"],
+				p99_ns: .lat_ns.percentile["99.000000"], p999_ns: .lat_ns.percentile["99.900000"] }' >>$out.lines || exit 1
 	done
 }
 
