@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/base.h"
+#include "base/size.h"
 #include "boot_files.h"
 #include "child.h"
 #include "os/fd.h"
-#include "size.h"
 
 #define LARGEST GIB
 

@@ -13,12 +13,12 @@
 
 #include "apt_sources.h"
 #include "base/base.h"
+#include "base/size.h"
 #include "child.h"
 #include "image.h"
 #include "interrupt.h"
 #include "os/fd.h"
 #include "overlay.h"
-#include "size.h"
 
 #define DEFAULT_SIZE  (2 * GIB)
 #define LEAST_SIZE    (512 * MIB)

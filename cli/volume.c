@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/size.h"
 #include "base/cursor.h"
 #include "content.h"
 #include "interrupt.h"

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/size.h"
 #include "content.h"
 #include "image.h"
 #include "interrupt.h"

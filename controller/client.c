@@ -67,7 +67,7 @@ static int take_option(struct client *client, int option, const char *accepts)
 		client->force = true;
 		break;
 	case OPTION_TIMEOUT:
-		if (size_parse(optarg, &seconds) < 0 || seconds > 3600) {
+		if (size_above_zero(optarg, &seconds) < 0 || seconds > 3600) {
 			fprintf(stderr,
 				"karuta-controller: --timeout %s: must be 1 to 3600 "
 				"seconds\n",

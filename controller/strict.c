@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/size.h"
 #include "strict.h"
 
 /* Names from the file end up on terminals: no control bytes, no endless lines. */
@@ -145,7 +146,7 @@ int strict_size(const struct place *place, const json_t *object, const char *mem
 		*bytes = (uint64_t)json_integer_value(value);
 		return 0;
 	}
-	if (json_is_string(value) && size_parse(json_string_value(value), bytes) == 0)
+	if (json_is_string(value) && size_above_zero(json_string_value(value), bytes) == 0)
 		return 0;
 	return strict_refuse(place, member,
 			     "must be a size such as \"512M\" or \"10G\" (K, M, G, T), or a "
@@ -182,40 +183,13 @@ bool name_is_valid(const char *name, size_t longest)
 	return true;
 }
 
-static int unit_shift(char unit)
+int size_above_zero(const char *text, uint64_t *bytes)
 {
-	switch (unit) {
-	case '\0':
-		return 0;
-	case 'K':
-		return 10;
-	case 'M':
-		return 20;
-	case 'G':
-		return 30;
-	case 'T':
-		return 40;
-	default:
-		return -EINVAL;
-	}
-}
+	uint64_t value;
 
-int size_parse(const char *text, uint64_t *bytes)
-{
-	uint64_t number = 0;
-	int shift;
-
-	if (!isdigit((unsigned char)*text))
+	if (size_parse(text, &value) < 0 || !value)
 		return -EINVAL;
-	for (; isdigit((unsigned char)*text); text++) {
-		if (__builtin_mul_overflow(number, 10, &number) ||
-		    __builtin_add_overflow(number, (uint64_t)(*text - '0'), &number))
-			return -EINVAL;
-	}
-	shift = unit_shift(*text);
-	if (shift < 0 || (shift && text[1]) || !number || number > ((uint64_t)INT64_MAX >> shift))
-		return -EINVAL;
-	*bytes = number << shift;
+	*bytes = value;
 	return 0;
 }
 
@@ -223,7 +197,7 @@ static bool rate_part(const char *text, bool sizes, uint64_t *value)
 {
 	bool plain = strspn(text, "0123456789") == strlen(text);
 
-	return (sizes || plain) && size_parse(text, value) == 0 && *value <= STRICT_RATE_MAX;
+	return (sizes || plain) && size_above_zero(text, value) == 0 && *value <= STRICT_RATE_MAX;
 }
 
 /* "RATE" or "RATE:BURST" */

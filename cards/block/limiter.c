@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/base.h"
+#include "base/size.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -12,36 +13,14 @@ __extension__ typedef unsigned __int128 wide;
 
 /* ---- text ---- */
 
-static unsigned shift_of(char unit)
-{
-	switch (unit) {
-	case 'K':
-		return 10;
-	case 'M':
-		return 20;
-	case 'G':
-		return 30;
-	case 'T':
-		return 40;
-	default:
-		return 0;
-	}
-}
-
 /* Moves *text behind the number; 0: there is none, or one that is out of range. */
 static uint64_t parse_count(const char **text, bool sizes)
 {
-	uint64_t value = 0;
-	unsigned shift;
+	uint64_t value;
 
-	for (; **text >= '0' && **text <= '9'; ++*text) {
-		value = value * 10 + (uint64_t)(**text - '0');
-		if (value > LIMITER_MAX)
-			return 0;
-	}
-	shift = sizes ? shift_of(**text) : 0;
-	*text += shift != 0;
-	return value > LIMITER_MAX >> shift ? 0 : value << shift;
+	if (size_take(text, sizes, &value) < 0 || value > LIMITER_MAX)
+		return 0;
+	return value;
 }
 
 int limiter_parse(const char *text, bool sizes, struct limiter_rate *rate, struct error *error)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/size.h"
 #include "limiter.h"
 #include "options.h"
 
@@ -48,33 +49,12 @@ static int parse_store(struct block_options *options, const char *text, struct e
 	return error_set(error, EINVAL, "--store %s: should be file:PATH, fd:N or ram:", text);
 }
 
-/* How far a suffix shifts; -1: none is known. "" is bytes. */
-static int suffix_shift(const char *suffix)
-{
-	static const char units[] = "KMGT";
-	const char *unit;
-
-	if (!suffix[0])
-		return 0;
-	unit = strchr(units, suffix[0]);
-	return unit && !suffix[1] ? 10 * (int)(unit - units + 1) : -1;
-}
-
 static int parse_size(const char *text, uint64_t *size, struct error *error)
 {
-	char *end;
-	unsigned long long value;
-	int shift;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	shift = suffix_shift(end);
-	if (text[0] < '0' || text[0] > '9' || errno || shift < 0 ||
-	    value > (uint64_t)INT64_MAX >> shift)
+	if (size_parse(text, size) < 0)
 		return error_set(
 			error, EINVAL,
 			"--size %s: should be a number with K, M, G, T or nothing after it", text);
-	*size = (uint64_t)value << shift;
 	if (!*size || *size % STORE_BLOCK)
 		return error_set(error, EINVAL, "--size %s: should be a multiple of %u, above 0",
 				 text, STORE_BLOCK);

@@ -13,6 +13,7 @@
 #include "boot_files.h"
 #include "cli.h"
 #include "home.h"
+#include "base/size.h"
 #include "size.h"
 
 static void sizes_are_read(void **state)

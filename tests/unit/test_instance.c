@@ -336,14 +336,14 @@ static void sizes(void **state)
 	uint64_t bytes;
 
 	(void)state;
-	assert_int_equal(size_parse("1", &bytes), 0);
+	assert_int_equal(size_above_zero("1", &bytes), 0);
 	assert_int_equal(bytes, 1);
-	assert_int_equal(size_parse("3K", &bytes), 0);
+	assert_int_equal(size_above_zero("3K", &bytes), 0);
 	assert_int_equal(bytes, 3072);
-	assert_int_equal(size_parse("8388607T", &bytes), 0);
+	assert_int_equal(size_above_zero("8388607T", &bytes), 0);
 	assert_true(bytes == UINT64_C(8388607) << 40);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		assert_int_equal(size_parse(bad[i], &bytes), -EINVAL);
+		assert_int_equal(size_above_zero(bad[i], &bytes), -EINVAL);
 }
 
 int main(void)
