@@ -24,6 +24,12 @@ void bus_reset(struct bus *bus)
 		slot_reset(&bus->slots[i]);
 }
 
+void bus_interrupt(struct bus *bus)
+{
+	for (unsigned i = 1; i < BUS_SLOTS; i++)
+		slot_interrupt(&bus->slots[i]);
+}
+
 bool bus_allows(const struct bus *bus, uint64_t address, uint64_t size)
 {
 	if (address >= BUS_WINDOW32 && address < BUS_WINDOW32_END)
@@ -89,62 +95,57 @@ static bool is_config(uint64_t address)
 	return address >= BUS_ECAM && address - BUS_ECAM < BUS_ECAM_SIZE;
 }
 
-static void config_read(struct bus *bus, uint64_t address, void *to, uint32_t length)
-{
-	uint32_t offset;
-	struct slot *slot = config_of(bus, address, length, &offset);
-
-	status_count(bus->machine->status, STATUS_HV_CONFIG, 1);
-	if (!slot)
-		memset(to, 0xff, length);
-	else if (slot == bus->slots)
-		bridge_read(offset, to, length);
-	else
-		slot_config_read(slot, offset, to, length);
-}
-
-static void config_write(struct bus *bus, uint64_t address, const void *from, uint32_t length)
+static bool config_read(struct bus *bus, uint64_t address, void *to, uint32_t length)
 {
 	uint32_t offset;
 	struct slot *slot = config_of(bus, address, length, &offset);
 
 	status_count(bus->machine->status, STATUS_HV_CONFIG, 1);
 	if (slot && slot != bus->slots)
-		slot_config_write(slot, offset, from, length);
+		return slot_config_read(slot, offset, to, length);
+	if (slot)
+		bridge_read(offset, to, length);
+	else
+		memset(to, 0xff, length);
+	return true;
 }
 
-void bus_read(struct bus *bus, uint64_t address, void *to, uint32_t length)
+static bool config_write(struct bus *bus, uint64_t address, const void *from, uint32_t length)
+{
+	uint32_t offset;
+	struct slot *slot = config_of(bus, address, length, &offset);
+
+	status_count(bus->machine->status, STATUS_HV_CONFIG, 1);
+	return !slot || slot == bus->slots || slot_config_write(slot, offset, from, length);
+}
+
+bool bus_read(struct bus *bus, uint64_t address, void *to, uint32_t length)
 {
 	uint64_t offset;
 	unsigned bar;
 	struct slot *slot;
 
-	if (is_config(address)) {
-		config_read(bus, address, to, length);
-		return;
-	}
-	slot = find(bus, address, length, &bar, &offset);
-	if (slot) {
-		slot_read(slot, bar, offset, to, length);
-		return;
-	}
-	status_count(bus->machine->status, STATUS_HV_GUEST_ERRORS, 1);
-	memset(to, 0xff, length);
-}
-
-void bus_write(struct bus *bus, uint64_t address, const void *from, uint32_t length)
-{
-	uint64_t offset;
-	unsigned bar;
-	struct slot *slot;
-
-	if (is_config(address)) {
-		config_write(bus, address, from, length);
-		return;
-	}
+	if (is_config(address))
+		return config_read(bus, address, to, length);
 	slot = find(bus, address, length, &bar, &offset);
 	if (slot)
-		slot_write(slot, bar, offset, from, length);
-	else
-		status_count(bus->machine->status, STATUS_HV_GUEST_ERRORS, 1);
+		return slot_read(slot, bar, offset, to, length);
+	status_count(bus->machine->status, STATUS_HV_GUEST_ERRORS, 1);
+	memset(to, 0xff, length);
+	return true;
+}
+
+bool bus_write(struct bus *bus, uint64_t address, const void *from, uint32_t length)
+{
+	uint64_t offset;
+	unsigned bar;
+	struct slot *slot;
+
+	if (is_config(address))
+		return config_write(bus, address, from, length);
+	slot = find(bus, address, length, &bar, &offset);
+	if (slot)
+		return slot_write(slot, bar, offset, from, length);
+	status_count(bus->machine->status, STATUS_HV_GUEST_ERRORS, 1);
+	return true;
 }

@@ -33,9 +33,13 @@ void bus_init(struct bus *bus, struct machine *machine, uint64_t window64, uint6
 /* The guest resets: every card, and what we keep of it. */
 void bus_reset(struct bus *bus);
 
-/* A guest's access to an address that is not memory; 1 to 8 bytes. Any vCPU thread. */
-void bus_read(struct bus *bus, uint64_t address, void *to, uint32_t length);
-void bus_write(struct bus *bus, uint64_t address, const void *from, uint32_t length);
+/* The vCPUs are to stand still: accesses that wait for a card come back. */
+void bus_interrupt(struct bus *bus);
+
+/* A guest's access to an address that is not memory; 1 to 8 bytes. Any vCPU thread. False: it was
+ * interrupted, and is to be begun again when the machine goes on. */
+bool bus_read(struct bus *bus, uint64_t address, void *to, uint32_t length);
+bool bus_write(struct bus *bus, uint64_t address, const void *from, uint32_t length);
 
 /* True if a BAR may decode this range: it is in a window. */
 bool bus_allows(const struct bus *bus, uint64_t address, uint64_t size);

@@ -172,6 +172,15 @@ static int attach(struct control *control, const struct command *command, struct
 	return slot_attach(&control->machine->bus.slots[command->slot], link, error);
 }
 
+static int relink(struct control *control, const struct command *command, struct error *error)
+{
+	int link = receive_link(control->machine, error);
+
+	if (link < 0)
+		return link;
+	return slot_relink(&control->machine->bus.slots[command->slot], link, error);
+}
+
 static int detach(struct control *control, const struct command *command, struct error *error)
 {
 	return slot_detach(&control->machine->bus.slots[command->slot],
@@ -250,7 +259,7 @@ static int (*const verbs[])(struct control *control, const struct command *comma
 			    struct error *error) = {
 	[COMMAND_ATTACH] = attach,     [COMMAND_START] = start,	   [COMMAND_DETACH] = detach,
 	[COMMAND_PAUSE] = pause_guest, [COMMAND_RESUME] = resume,  [COMMAND_SHUTDOWN] = press_power,
-	[COMMAND_RESET] = press_reset, [COMMAND_KILL] = pull_plug,
+	[COMMAND_RESET] = press_reset, [COMMAND_KILL] = pull_plug, [COMMAND_RELINK] = relink,
 };
 
 static void carry_out(struct control *control, const struct command *command)
@@ -349,6 +358,8 @@ static void turn(struct control *control)
 		events_remind(&machine->events);
 		control->reminded = os_now();
 	}
+	for (unsigned i = 1; i < BUS_SLOTS; i++)
+		slot_turn(&machine->bus.slots[i]);
 	if (ready <= 0)
 		return;
 	for (unsigned i = 1; i < BUS_SLOTS; i++)

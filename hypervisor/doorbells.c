@@ -97,6 +97,12 @@ void doorbells_update(struct doorbells *doorbells, int vm, const uint64_t decode
 	}
 }
 
+void doorbells_ring(const struct doorbells *doorbells)
+{
+	for (size_t i = 0; i < doorbells->count; i++)
+		os_eventfd_signal(doorbells->list[i].io_fd.fd);
+}
+
 void doorbells_destroy(struct doorbells *doorbells, int vm)
 {
 	static const uint64_t nowhere[PCI_BARS];

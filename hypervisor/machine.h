@@ -35,6 +35,7 @@ struct vcpu {
 	pthread_t thread;
 	int fd;
 	struct kvm_run *run; /* replaced with the VM, while the vCPU is parked */
+	bool exit_is_left;   /* the exit in `run` was interrupted: it is handled before KVM_RUN */
 };
 
 /* What vCPUs ask the main thread for; a set of bits. */

@@ -10,14 +10,6 @@
 #include "slot.h"
 #include "vfu/vfu_client.h"
 
-#define REGION_CONFIG  7u
-#define HEADER_LAYOUT  0x7fu /* 0: an endpoint (PCI 3.0, 6.2.1) */
-#define IRQ_MSIX       2u
-#define FEWEST_REGIONS 8u
-#define FEWEST_IRQS    3u
-/* A card that answers each question in time, but all of them slowly, does not hold us up longer. */
-#define ATTACH_NS (4 * NS_PER_S)
-
 static void set_state(struct slot *slot, enum status_slot state)
 {
 	slot->state = state;
@@ -28,151 +20,30 @@ void slot_init(struct slot *slot, struct machine *machine, unsigned number)
 {
 	*slot = (struct slot){.machine = machine, .number = number};
 	pthread_mutex_init(&slot->lock, NULL);
-}
-
-static bool is_late(uint64_t begun)
-{
-	return os_now() - begun >= ATTACH_NS;
-}
-
-static int fetch_info(struct slot *slot, struct vfu_client *client)
-{
-	struct vfu_info info;
-	int ret = vfu_client_info(client, &info);
-
-	if (ret < 0)
-		return ret;
-	slot->can_reset = info.can_reset;
-	return info.regions < FEWEST_REGIONS || info.irqs < FEWEST_IRQS ? -EPROTO : 0;
-}
-
-static int fetch_config(struct slot *slot, struct vfu_client *client, uint64_t begun)
-{
-	struct vfu_region_info info;
-	int ret = vfu_client_region(client, REGION_CONFIG, &info);
-
-	if (ret < 0)
-		return ret;
-	os_close(&info.fd);
-	if (info.size < PCI_CONFIG_SIZE || !info.readable || !info.writable)
-		return -EPROTO;
-	slot->config_size = (uint32_t)min_u64(info.size, PCI_ECAM_SIZE);
-	if (is_late(begun))
-		return -ETIMEDOUT;
-	ret = vfu_client_read(client, REGION_CONFIG, 0, slot->config, PCI_CONFIG_SIZE);
-	/* A bridge's registers mean something else, and there is nothing behind it. */
-	return !ret && slot->config[PCI_HEADER_TYPE] & HEADER_LAYOUT ? -EPROTO : ret;
-}
-
-static int fetch_bars(struct slot *slot, struct vfu_client *client, uint64_t begun)
-{
-	struct vfu_region_info info;
-	int ret;
-
-	for (unsigned i = 0; i < PCI_BARS; i++) {
-		ret = is_late(begun) ? -ETIMEDOUT : vfu_client_region(client, i, &info);
-		if (ret < 0)
-			return ret;
-		os_close(&info.fd);
-		slot->sizes[i] = info.size;
-		memcpy(&slot->types[i], slot->config + PCI_BAR0 + 4 * i, 4);
-	}
-	return pci_bars_init(slot->bars, slot->sizes, slot->types);
-}
-
-static int fetch_vectors(struct slot *slot, struct vfu_client *client, struct error *error)
-{
-	uint32_t count = 0;
-	int ret = pci_msix_find(&slot->msix, slot->config, slot->sizes);
-
-	if (ret < 0)
-		return error_set(error, -ret, "its MSI-X capability makes no sense");
-	if (slot->msix.vectors) {
-		ret = vfu_client_irq(client, IRQ_MSIX, &count);
-		if (ret < 0 || count < slot->msix.vectors)
-			return error_set(error, EPROTO, "it has fewer interrupts than it says");
-	}
-	return vectors_create(&slot->vectors, &slot->msix, &slot->machine->interrupts, error);
-}
-
-static int fetch_doorbells(struct slot *slot, struct vfu_client *client, uint64_t begun)
-{
-	int ret = 0;
-
-	for (unsigned i = 0; ret >= 0 && i < PCI_BARS; i++) {
-		if (!slot->sizes[i])
-			continue;
-		ret = is_late(begun) ? -ETIMEDOUT
-				     : doorbells_fetch(&slot->doorbells, client, i, slot->sizes[i],
-						       &slot->msix);
-	}
-	return ret;
-}
-
-static int share_memory(const struct memory *memory, struct vfu_client *client)
-{
-	int ret = vfu_client_dma_map(client, 0, memory->low, memory->fd, 0, true);
-
-	if (ret < 0 || !memory->high)
-		return ret;
-	return vfu_client_dma_map(client, MEMORY_HIGH_BASE, memory->high, memory->fd, memory->low,
-				  true);
-}
-
-/* The outcome of one step of getting to know the card, with the words for it. */
-static int step(uint64_t begun, int ret, const char *why, struct error *error)
-{
-	if (ret == -ETIMEDOUT || (ret >= 0 && is_late(begun)))
-		return error_set(error, ETIMEDOUT, "it answers too slowly");
-	return ret < 0 ? error_set(error, EPROTO, "%s", why) : 0;
-}
-
-/* What it is, in the order in which one thing depends on the other. */
-static int get_to_know(struct slot *slot, struct vfu_client *client, struct error *error)
-{
-	uint64_t begun = os_now();
-	int ret = vfu_client_negotiate(client, error);
-
-	if (!ret)
-		ret = step(begun, fetch_info(slot, client), "it is no PCI function", error);
-	if (!ret)
-		ret = step(begun, fetch_config(slot, client, begun),
-			   "its configuration space cannot be read", error);
-	if (!ret)
-		ret = step(begun, fetch_bars(slot, client, begun),
-			   "its base address registers make no sense", error);
-	if (!ret)
-		ret = fetch_vectors(slot, client, error);
-	if (!ret)
-		ret = step(begun, fetch_doorbells(slot, client, begun),
-			   "its doorbells cannot be read", error);
-	if (!ret)
-		ret = step(begun, share_memory(&slot->machine->memory, client),
-			   "it does not take the instance's memory", error);
-	if (!ret)
-		ret = step(begun, slot->can_reset ? vfu_client_reset(client) : 0,
-			   "it cannot be reset", error);
-	return ret;
+	pthread_cond_init(&slot->changed, NULL);
 }
 
 static void release(struct slot *slot)
 {
-	struct vfu_client *client;
+	struct vfu_client *client, *lost;
 
 	pthread_mutex_lock(&slot->lock);
 	client = slot->client;
-	slot->client = NULL;
+	lost = slot->lost;
+	slot->client = slot->lost = NULL;
+	slot->reset_due = false;
+	pthread_cond_broadcast(&slot->changed);
 	bus_set_windows(&slot->machine->bus, slot->number, NULL);
 	doorbells_destroy(&slot->doorbells, slot->machine->vm);
 	vectors_destroy(&slot->vectors, &slot->msix);
 	pthread_mutex_unlock(&slot->lock);
-	if (client)
-		vfu_client_destroy(client);
+	vfu_client_destroy(client);
+	vfu_client_destroy(lost);
 }
 
 static int insert(struct slot *slot, struct vfu_client *client, struct error *error)
 {
-	int express, ret = get_to_know(slot, client, error);
+	int express, ret = slot_inquire(slot, client, error);
 
 	if (ret < 0) {
 		error_prefix(error, "slot %u: the card", slot->number);
@@ -199,11 +70,12 @@ int slot_attach(struct slot *slot, int link, struct error *error)
 	struct vfu_client *client = NULL;
 	int ret = 0;
 
-	if (slot->client || slot->awaited) {
+	if (slot->client || slot->lost || slot->awaited) {
 		ret = error_set(error, EBUSY,
-				slot->client ? "slot %u: there is a card in it already"
-					     : "slot %u: the guest has not let go of the card "
-					       "that was in it",
+				slot->client || slot->lost
+					? "slot %u: there is a card in it already"
+					: "slot %u: the guest has not let go of the card "
+					  "that was in it",
 				slot->number);
 	} else {
 		ret = vfu_client_create(&client, link, NULL, NULL, SLOT_DEADLINE_MS);
@@ -227,7 +99,7 @@ int slot_detach(struct slot *slot, bool force, struct error *error)
 		events_remove(&slot->machine->events, slot->number);
 		return 0;
 	}
-	if (slot->client && slot->awaited)
+	if ((slot->client || slot->lost) && slot->awaited)
 		events_remove(&slot->machine->events, slot->number);
 	release(slot);
 	set_state(slot, STATUS_SLOT_EMPTY);
@@ -243,12 +115,83 @@ void slot_ejected(struct slot *slot)
 	set_state(slot, STATUS_SLOT_EMPTY);
 }
 
-void slot_hangup(struct slot *slot)
+static void fail(struct slot *slot)
 {
 	release(slot);
 	set_state(slot, STATUS_SLOT_FAILED);
 	if (slot->awaited)
 		events_remove(&slot->machine->events, slot->number);
+}
+
+/* Doorbells stay connected, to nobody: who is linked next has all of its own rung. */
+void slot_hangup(struct slot *slot)
+{
+	if (slot->state != STATUS_SLOT_PRESENT || !slot->machine->started) {
+		fail(slot);
+		return;
+	}
+	pthread_mutex_lock(&slot->lock);
+	slot->lost = slot->client;
+	slot->client = NULL;
+	pthread_mutex_unlock(&slot->lock);
+	slot->give_up = os_now() + COMMAND_WAITING_MS * NS_PER_MS;
+	set_state(slot, STATUS_SLOT_WAITING);
+}
+
+void slot_turn(struct slot *slot)
+{
+	if (slot->state == STATUS_SLOT_WAITING && os_now() >= slot->give_up)
+		fail(slot);
+}
+
+void slot_interrupt(struct slot *slot)
+{
+	pthread_mutex_lock(&slot->lock);
+	pthread_cond_broadcast(&slot->changed);
+	pthread_mutex_unlock(&slot->lock);
+}
+
+static void install(struct slot *slot, struct vfu_client *client)
+{
+	struct vfu_client *lost;
+
+	pthread_mutex_lock(&slot->lock);
+	lost = slot->lost;
+	slot->lost = NULL;
+	slot->client = client;
+	slot->reset_due = false;
+	pthread_cond_broadcast(&slot->changed);
+	pthread_mutex_unlock(&slot->lock);
+	vfu_client_destroy(lost);
+	set_state(slot, STATUS_SLOT_PRESENT);
+}
+
+int slot_relink(struct slot *slot, int link, struct error *error)
+{
+	struct vfu_client *client = NULL;
+	int ret;
+
+	/* The controller may have seen the end of the old one's process before us. */
+	if (slot->state == STATUS_SLOT_PRESENT)
+		slot_hangup(slot);
+	if (slot->state != STATUS_SLOT_WAITING)
+		ret = error_set(error, EINVAL, "slot %u: no card is waited for", slot->number);
+	else
+		ret = vfu_client_create(&client, link, NULL, NULL, SLOT_DEADLINE_MS);
+	if (ret < 0) {
+		os_close(&link);
+		return error->code ? ret
+				   : error_set(error, -ret, "slot %u: no bus link: %s",
+					       slot->number, strerror(-ret));
+	}
+	ret = slot_resume(slot, client, error);
+	if (ret < 0) {
+		error_prefix(error, "slot %u: the card", slot->number);
+		vfu_client_destroy(client);
+		return ret;
+	}
+	install(slot, client);
+	return 0;
 }
 
 void slot_check(struct slot *slot)
@@ -272,11 +215,12 @@ void slot_reset(struct slot *slot)
 	slot->awaited = false;
 	if (slot->state == STATUS_SLOT_EJECTING)
 		slot_ejected(slot);
-	if (!slot->client)
+	if (!slot->client && !slot->lost)
 		return;
 	pthread_mutex_lock(&slot->lock);
 	slot_forget(slot);
-	if (slot->can_reset)
+	slot->reset_due = slot->lost != NULL;
+	if (slot->client && slot->can_reset)
 		vfu_client_reset(slot->client);
 	pthread_mutex_unlock(&slot->lock);
 	slot_check(slot);
@@ -284,7 +228,7 @@ void slot_reset(struct slot *slot)
 
 void slot_start(struct slot *slot)
 {
-	slot->awaited = slot->client != NULL;
+	slot->awaited = slot->client || slot->lost;
 }
 
 int slot_link(const struct slot *slot)

@@ -2,8 +2,13 @@
 /*
  * A slot of the bus and the card in it. What the guest may not reach directly lives here: base
  * addresses, the MSI-X table, the memory enable bit. Everything else is passed over the link to
- * the card, about which nothing is known but what it says of itself, checked at attach. A card that
- * dies, falls silent or breaks the protocol leaves an empty slot: reads give all ones.
+ * the card, about which nothing is known but what it says of itself, checked at attach.
+ *
+ * A card that dies, falls silent or breaks the protocol is waited for: the guest's accesses stand
+ * still until a new process, which goes on where it was, is linked in its place, and are done then.
+ * What the dead one left unanswered is done first. If none comes in time the slot has failed: reads
+ * give all ones. A vCPU that waits comes back at once when the machine is to stand still, and
+ * begins its access again when that goes on.
  *
  * The main thread inserts and removes; vCPU threads access. `lock` covers all from `client` on. It
  * is held during an exchange with the card, for at most SLOT_DEADLINE_MS.
@@ -32,10 +37,14 @@ struct slot {
 
 	/* Main thread only. */
 	enum status_slot state;
-	bool awaited; /* the guest knows of a card here and has not let go of it yet */
+	uint64_t give_up; /* WAITING: when */
+	bool awaited;	  /* the guest knows of a card here and has not let go of it yet */
 
 	pthread_mutex_t lock;
+	pthread_cond_t changed;		 /* `client` or `lost` did, or the machine is to stop */
 	struct vfu_client *client;	 /* NULL: nobody answers */
+	struct vfu_client *lost;	 /* of the card that is waited for; NULL: none is */
+	bool reset_due;			 /* the guest was reset while it was away */
 	uint8_t config[PCI_CONFIG_SIZE]; /* as it was when the card was inserted */
 	uint32_t config_size;
 	bool can_reset;
@@ -55,11 +64,18 @@ void slot_init(struct slot *slot, struct machine *machine, unsigned number);
 int slot_attach(struct slot *slot, int link, struct error *error);
 /* Asks the guest to let go, or takes the card away at once. */
 int slot_detach(struct slot *slot, bool force, struct error *error);
+/* Puts the card on `link` in the place of one that died; the link becomes the slot's, also on
+ * failure, after which the slot goes on waiting. */
+int slot_relink(struct slot *slot, int link, struct error *error);
 /* The guest has let go. */
 void slot_ejected(struct slot *slot);
 /* Notices a card that is dead, or whose link has hung up. */
 void slot_check(struct slot *slot);
 void slot_hangup(struct slot *slot);
+/* Time passes. */
+void slot_turn(struct slot *slot);
+/* The vCPUs are to stand still: those that wait here come back. */
+void slot_interrupt(struct slot *slot);
 /* The guest resets; it knows no cards until it looks for them. */
 void slot_reset(struct slot *slot);
 /* The guest is about to see what is there. */
@@ -67,13 +83,21 @@ void slot_start(struct slot *slot);
 /* A descriptor that hangs up when the card dies; -1: no card. */
 int slot_link(const struct slot *slot);
 
-/* vCPU threads. */
-void slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t length);
-void slot_config_write(struct slot *slot, uint32_t offset, const void *from, uint32_t length);
-void slot_read(struct slot *slot, unsigned bar, uint64_t offset, void *to, uint32_t length);
-void slot_write(struct slot *slot, unsigned bar, uint64_t offset, const void *from,
+/* vCPU threads. False: interrupted; all of it is to be done again. */
+bool slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t length);
+bool slot_config_write(struct slot *slot, uint32_t offset, const void *from, uint32_t length);
+bool slot_read(struct slot *slot, unsigned bar, uint64_t offset, void *to, uint32_t length);
+bool slot_write(struct slot *slot, unsigned bar, uint64_t offset, const void *from,
 		uint32_t length);
 
+/* slot_inquiry.c: what the card says of itself, for slot.c. */
+int slot_inquire(struct slot *slot, struct vfu_client *client, struct error *error);
+/* Is it what was in the slot? Then everything it has to know to go on. */
+int slot_resume(struct slot *slot, struct vfu_client *client, struct error *error);
+
+/* BARs or the memory enable bit changed: what decodes now? With the lock held, or while no vCPU can
+ * get at the slot. */
+void slot_update_windows(struct slot *slot);
 /* With the lock held: what the host keeps of the function is as after power on. */
 void slot_forget(struct slot *slot);
 

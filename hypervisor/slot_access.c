@@ -12,15 +12,35 @@
 #define EXPRESS_CONTROL 8u /* from the capability on; its bit 15 starts a function level reset */
 #define EXPRESS_RESET	0x80u
 
-/* The exchange failed: the access has no effect, and a dead card is the main thread's business. */
-static void note_failure(struct slot *slot)
+/* Can an access be done? With the lock held, which is given away while a card that died is waited
+ * for. */
+enum presence { PRESENT, ABSENT, INTERRUPTED };
+
+static enum presence await(struct slot *slot)
 {
 	struct machine *machine = slot->machine;
+	bool waited = false;
 
-	if (!vfu_client_is_dead(slot->client))
-		return;
-	status_count(machine->status, STATUS_HV_BUS_TIMEOUTS, 1);
-	machine_request(machine, REQUEST_SLOTS);
+	while (slot->client ? vfu_client_is_dead(slot->client) : slot->lost != NULL) {
+		/* That it is dead is the main thread's business. */
+		if (slot->client)
+			machine_request(machine, REQUEST_SLOTS);
+		if (!atomic_load(&machine->run))
+			return INTERRUPTED;
+		waited = true;
+		pthread_cond_wait(&slot->changed, &slot->lock);
+	}
+	if (slot->client)
+		return PRESENT;
+	if (waited)
+		status_count(machine->status, STATUS_HV_BUS_TIMEOUTS, 1);
+	return ABSENT;
+}
+
+/* The access came to nothing: the card died of it, or before. It is begun again. */
+static bool has_died(const struct slot *slot)
+{
+	return vfu_client_is_dead(slot->client);
 }
 
 /* ---- configuration space ---- */
@@ -87,7 +107,6 @@ static void config_read(struct slot *slot, uint32_t offset, uint8_t *to, uint32_
 	for (uint32_t i = 0; i < length; i++)
 		own += own_byte(slot, offset + i, &value);
 	if (own < length && vfu_client_read(slot->client, REGION_CONFIG, offset, to, asked) < 0) {
-		note_failure(slot);
 		memset(to, 0xff, length);
 		return;
 	}
@@ -96,18 +115,24 @@ static void config_read(struct slot *slot, uint32_t offset, uint8_t *to, uint32_
 			to[i] = value;
 }
 
-void slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t length)
+bool slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t length)
 {
+	enum presence presence;
+
+	memset(to, 0xff, length);
 	pthread_mutex_lock(&slot->lock);
-	if (slot->client && !vfu_client_is_dead(slot->client))
+	while ((presence = await(slot)) == PRESENT) {
 		config_read(slot, offset, to, length);
-	else
+		if (!has_died(slot))
+			break;
+	}
+	if (presence == ABSENT)
 		memset(to, 0xff, length);
 	pthread_mutex_unlock(&slot->lock);
+	return presence != INTERRUPTED;
 }
 
-/* BARs or the memory enable bit changed: what decodes now? */
-static void update_windows(struct slot *slot)
+void slot_update_windows(struct slot *slot)
 {
 	const struct bus *bus = &slot->machine->bus;
 	uint64_t decode[PCI_BARS] = {0};
@@ -125,7 +150,7 @@ static void note_byte(struct slot *slot, uint32_t offset, uint8_t value)
 {
 	if (offset == PCI_COMMAND) {
 		slot->command = value;
-		update_windows(slot);
+		slot_update_windows(slot);
 	} else if (slot->msix.vectors && offset == slot->msix.capability + 3u) {
 		slot->msix.enabled = value & PCI_MSIX_CONTROL_ENABLE >> 8;
 		slot->msix.function_masked = value & PCI_MSIX_CONTROL_MASK >> 8;
@@ -141,7 +166,7 @@ static void config_write(struct slot *slot, uint32_t offset, const uint8_t *from
 {
 	if (is_bar(offset)) {
 		if (pci_bars_write(slot->bars, offset, from, length))
-			update_windows(slot);
+			slot_update_windows(slot);
 		return;
 	}
 	if (is_rom(offset) || !range_within(offset, length, slot->config_size))
@@ -149,21 +174,32 @@ static void config_write(struct slot *slot, uint32_t offset, const uint8_t *from
 	vfu_client_write(slot->client, REGION_CONFIG, offset, from, length);
 	for (uint32_t i = 0; i < length; i++)
 		note_byte(slot, offset + i, from[i]);
-	/* The card may have died of the write, or of what followed from it. */
-	note_failure(slot);
 }
 
-void slot_config_write(struct slot *slot, uint32_t offset, const void *from, uint32_t length)
+static void config_write_all(struct slot *slot, uint32_t offset, const uint8_t *from,
+			     uint32_t length)
 {
-	const uint8_t *bytes = from;
 	uint32_t step;
 
-	pthread_mutex_lock(&slot->lock);
-	for (; length && slot->client; offset += step, bytes += step, length -= step) {
+	for (; length; offset += step, from += step, length -= step) {
 		step = (uint32_t)min_u64(length, 4 - offset % 4);
-		config_write(slot, offset, bytes, step);
+		config_write(slot, offset, from, step);
+	}
+}
+
+bool slot_config_write(struct slot *slot, uint32_t offset, const void *from, uint32_t length)
+{
+	enum presence presence;
+
+	pthread_mutex_lock(&slot->lock);
+	while ((presence = await(slot)) == PRESENT) {
+		config_write_all(slot, offset, from, length);
+		/* Of the write, or of what followed from it: each can be done twice. */
+		if (!has_died(slot))
+			break;
 	}
 	pthread_mutex_unlock(&slot->lock);
+	return presence != INTERRUPTED;
 }
 
 /* ---- base address regions ---- */
@@ -183,7 +219,7 @@ static bool in_pending(const struct pci_msix *msix, unsigned bar, uint64_t offse
 /* The BAR may have moved between the look-up and now. */
 static bool is_there(const struct slot *slot, unsigned bar, uint64_t offset, uint32_t length)
 {
-	return slot->client && slot->command & PCI_COMMAND_MEMORY &&
+	return slot->command & PCI_COMMAND_MEMORY &&
 	       range_within(offset, length, slot->bars[bar].size);
 }
 
@@ -201,45 +237,58 @@ static void region_read(struct slot *slot, unsigned bar, uint64_t offset, void *
 		return;
 	}
 	status_count(slot->machine->status, STATUS_HV_MMIO, 1);
-	if (vfu_client_read(slot->client, bar, offset, to, length) == 0)
-		return;
-	note_failure(slot);
-	memset(to, 0xff, length);
+	if (vfu_client_read(slot->client, bar, offset, to, length) < 0)
+		memset(to, 0xff, length);
 }
 
-void slot_read(struct slot *slot, unsigned bar, uint64_t offset, void *to, uint32_t length)
+bool slot_read(struct slot *slot, unsigned bar, uint64_t offset, void *to, uint32_t length)
 {
+	enum presence presence;
+
+	memset(to, 0xff, length);
 	pthread_mutex_lock(&slot->lock);
-	if (is_there(slot, bar, offset, length))
+	while ((presence = await(slot)) == PRESENT && is_there(slot, bar, offset, length)) {
 		region_read(slot, bar, offset, to, length);
-	else
+		if (!has_died(slot))
+			break;
+	}
+	if (presence == ABSENT)
 		memset(to, 0xff, length);
 	pthread_mutex_unlock(&slot->lock);
+	return presence != INTERRUPTED;
 }
 
-static void region_write(struct slot *slot, unsigned bar, uint64_t offset, const void *from,
+/* False: the card is dead and has not been sent it. */
+static bool region_write(struct slot *slot, unsigned bar, uint64_t offset, const void *from,
 			 uint32_t length)
 {
 	struct pci_msix *msix = &slot->msix;
 	int vector;
 
 	if (in_pending(msix, bar, offset))
-		return;
+		return true;
 	if (!in_table(msix, bar, offset)) {
 		status_count(slot->machine->status, STATUS_HV_MMIO, 1);
-		if (vfu_client_post(slot->client, bar, offset, from, length) < 0)
-			note_failure(slot);
-		return;
+		return !vfu_client_write_behind(slot->client, bar, offset, from, length) ||
+		       !has_died(slot);
 	}
 	vector = pci_msix_table_write(msix, (uint32_t)(offset - msix->table_offset), from, length);
 	if (vector >= 0)
 		vectors_update_one(&slot->vectors, msix, (unsigned)vector);
+	return true;
 }
 
-void slot_write(struct slot *slot, unsigned bar, uint64_t offset, const void *from, uint32_t length)
+/* A write that has left is not begun again, even if the card is dead by now: if it was not
+ * answered, it is handed over. */
+bool slot_write(struct slot *slot, unsigned bar, uint64_t offset, const void *from, uint32_t length)
 {
+	enum presence presence;
+
 	pthread_mutex_lock(&slot->lock);
-	if (is_there(slot, bar, offset, length))
-		region_write(slot, bar, offset, from, length);
+	while ((presence = await(slot)) == PRESENT && is_there(slot, bar, offset, length)) {
+		if (region_write(slot, bar, offset, from, length))
+			break;
+	}
 	pthread_mutex_unlock(&slot->lock);
+	return presence != INTERRUPTED;
 }

@@ -58,6 +58,9 @@ void machine_stop(struct machine *machine)
 	pthread_mutex_lock(&machine->lock);
 	atomic_store(&machine->run, false);
 	kick(machine);
+	pthread_mutex_unlock(&machine->lock);
+	bus_interrupt(&machine->bus);
+	pthread_mutex_lock(&machine->lock);
 	while (machine->running)
 		pthread_cond_wait(&machine->changed, &machine->lock);
 	pthread_mutex_unlock(&machine->lock);
@@ -98,20 +101,20 @@ static uint64_t instruction_pointer(const struct vcpu *vcpu)
 	return regs.rip;
 }
 
-static void handle_mmio(struct vcpu *vcpu)
+static bool handle_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	uint32_t length = run->mmio.len;
 
 	if (length > sizeof(run->mmio.data))
-		return;
+		return true;
 	if (run->mmio.is_write)
-		bus_write(&vcpu->machine->bus, run->mmio.phys_addr, run->mmio.data, length);
-	else
-		bus_read(&vcpu->machine->bus, run->mmio.phys_addr, run->mmio.data, length);
+		return bus_write(&vcpu->machine->bus, run->mmio.phys_addr, run->mmio.data, length);
+	return bus_read(&vcpu->machine->bus, run->mmio.phys_addr, run->mmio.data, length);
 }
 
-static void handle_exit(struct vcpu *vcpu)
+/* False: interrupted, it is to be handled again. */
+static bool handle_exit(struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;
 
@@ -120,8 +123,7 @@ static void handle_exit(struct vcpu *vcpu)
 		arch_handle_io(vcpu);
 		break;
 	case KVM_EXIT_MMIO:
-		handle_mmio(vcpu);
-		break;
+		return handle_mmio(vcpu);
 	case KVM_EXIT_SHUTDOWN: /* triple fault */
 		machine_request(vcpu->machine, REQUEST_RESET);
 		break;
@@ -143,15 +145,19 @@ static void handle_exit(struct vcpu *vcpu)
 		machine_crash(vcpu->machine, "vCPU %u: unexpected exit %u at 0x%llx", vcpu->index,
 			      run->exit_reason, (unsigned long long)instruction_pointer(vcpu));
 	}
+	return true;
 }
 
-/* One KVM_RUN and what came of it. False: interrupted, nothing is left over from it. */
+/* One KVM_RUN and what came of it. False: interrupted; what is left over is exit_is_left. */
 static bool run_once(struct vcpu *vcpu)
 {
-	status_count(vcpu->machine->status, STATUS_HV_EXITS, 1);
-	if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
-		handle_exit(vcpu);
-		return true;
+	if (!vcpu->exit_is_left) {
+		status_count(vcpu->machine->status, STATUS_HV_EXITS, 1);
+		vcpu->exit_is_left = ioctl(vcpu->fd, KVM_RUN, 0) == 0;
+	}
+	if (vcpu->exit_is_left) {
+		vcpu->exit_is_left = !handle_exit(vcpu);
+		return !vcpu->exit_is_left;
 	}
 	/* EAGAIN: a vCPU that waits for its first start was signalled. */
 	if (errno != EINTR && errno != EAGAIN)
@@ -161,7 +167,8 @@ static bool run_once(struct vcpu *vcpu)
 
 /*
  * Half of an instruction that came back as an exit is finished by the next KVM_RUN. Before a vCPU
- * stands still that has to be done: its registers would not be what they seem.
+ * stands still that has to be done: its registers would not be what they seem. Only an access to a
+ * card that is waited for stays as it is.
  */
 static void finish_exit(struct vcpu *vcpu)
 {

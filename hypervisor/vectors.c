@@ -123,6 +123,13 @@ void vectors_update(struct vectors *vectors, const struct pci_msix *msix, struct
 		unbind(vectors, client);
 }
 
+int vectors_rebind(const struct vectors *vectors, struct vfu_client *client)
+{
+	if (!vectors->bound)
+		return 0;
+	return vfu_client_bind_irqs(client, IRQ_MSIX, 0, vectors->fds, vectors->count);
+}
+
 static bool is_pending(const struct vectors *vectors, uint32_t vector)
 {
 	struct pollfd pollfd = {.events = POLLIN};

@@ -35,6 +35,9 @@ void vectors_update(struct vectors *vectors, const struct pci_msix *msix,
 		    struct vfu_client *client);
 void vectors_update_one(struct vectors *vectors, const struct pci_msix *msix, unsigned vector);
 
+/* The same eventfds for the card's next process: what the last one has signalled is in them. */
+int vectors_rebind(const struct vectors *vectors, struct vfu_client *client);
+
 /* The pending bit array (PCI 3.0, 6.8.2.10), from `offset` on. */
 void vectors_read_pending(const struct vectors *vectors, uint32_t offset, void *to,
 			  uint32_t length);

@@ -103,6 +103,7 @@ void vm_destroy(struct machine *machine)
 		if (vcpu->run)
 			munmap(vcpu->run, machine->run_size);
 		vcpu->run = NULL;
+		vcpu->exit_is_left = false;
 		os_close(&vcpu->fd);
 	}
 	os_close(&machine->vm);

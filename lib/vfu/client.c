@@ -113,8 +113,7 @@ static int send_call(struct vfu_client *client, const struct vfu_call *call, uin
 	return vfu_client_flush(client, deadline);
 }
 
-/* The next whole message, commands of the card's included. */
-static int receive(struct vfu_client *client, uint64_t deadline, struct vfu_message *message)
+int vfu_client_receive(struct vfu_client *client, uint64_t deadline, struct vfu_message *message)
 {
 	int ret;
 
@@ -129,7 +128,7 @@ static int receive(struct vfu_client *client, uint64_t deadline, struct vfu_mess
 	return message->refused_fds ? vfu_client_break(client, -EPROTO) : 0;
 }
 
-static bool is_command(const struct vfu_message *message)
+bool vfu_client_is_command(const struct vfu_message *message)
 {
 	return (message->header.flags & VFIO_USER_TYPE_MASK) == VFIO_USER_TYPE_COMMAND;
 }
@@ -152,13 +151,19 @@ int vfu_client_call(struct vfu_client *client, const struct vfu_call *call,
 	int ret = send_call(client, call, 0, deadline);
 
 	while (!ret) {
-		ret = receive(client, deadline, reply);
+		ret = vfu_client_receive(client, deadline, reply);
 		if (ret)
 			return ret;
-		client->holds_reply = !is_command(reply);
-		if (client->holds_reply)
-			return check_reply(client, call, reply);
-		ret = vfu_client_serve(client, reply, deadline);
+		client->holds_reply = !vfu_client_is_command(reply);
+		if (client->holds_reply) {
+			ret = vfu_client_take_behind(client, reply);
+			if (ret <= 0)
+				return ret ?: check_reply(client, call, reply);
+			client->holds_reply = false;
+			ret = 0;
+		} else {
+			ret = vfu_client_serve(client, reply, deadline);
+		}
 		vfu_reader_next(&client->in);
 		/* A card that never stops asking does not answer either. */
 		if (!ret && os_now() >= deadline)
@@ -170,6 +175,11 @@ int vfu_client_call(struct vfu_client *client, const struct vfu_call *call,
 int vfu_client_send_posted(struct vfu_client *client, const struct vfu_call *call)
 {
 	return send_call(client, call, VFIO_USER_NO_REPLY, os_now() + client->deadline_ns);
+}
+
+int vfu_client_send(struct vfu_client *client, const struct vfu_call *call)
+{
+	return send_call(client, call, 0, os_now() + client->deadline_ns);
 }
 
 int vfu_client_ask(struct vfu_client *client, const struct vfu_call *call, void *body,
@@ -200,10 +210,13 @@ static int poll_some(struct vfu_client *client)
 		if (!ret)
 			return 0;
 		message = vfu_reader_message(&client->in);
-		/* A reply, and nothing was asked. */
-		if (!is_command(&message))
+		if (vfu_client_is_command(&message))
+			ret = vfu_client_serve(client, &message, deadline);
+		else if (vfu_client_take_behind(client, &message) <= 0)
+			/* A reply, and nothing was asked. */
 			return vfu_client_break(client, -EPROTO);
-		ret = vfu_client_serve(client, &message, deadline);
+		else
+			ret = 0;
 		vfu_reader_next(&client->in);
 	}
 	return ret;

@@ -87,6 +87,18 @@ int vfu_client_write(struct vfu_client *client, unsigned region, uint64_t offset
 int vfu_client_post(struct vfu_client *client, unsigned region, uint64_t offset, const void *from,
 		    uint32_t length);
 
+/*
+ * Sent and not waited for, but answered at some time: what the card has not answered when it dies
+ * is known. A card answers a write before it looks at the next, so of these only the first can have
+ * been carried out. A write that fails here is not one of them. At most VFU_CLIENT_BEHIND_DATA.
+ */
+#define VFU_CLIENT_BEHIND_DATA 8u
+int vfu_client_write_behind(struct vfu_client *client, unsigned region, uint64_t offset,
+			    const void *from, uint32_t length);
+/* Carries out on `to`, in their order, the writes that `from`'s card left unanswered when it died.
+ * After a failure `from` still has those that `to` has not answered. */
+int vfu_client_hand_over(struct vfu_client *from, struct vfu_client *to);
+
 /* Binds `count` eventfds (all >= 0, the caller's) from vector `start` on; cut into messages as the
  * card's limit wants. */
 int vfu_client_bind_irqs(struct vfu_client *client, unsigned index, uint32_t start, const int *fds,

@@ -20,6 +20,7 @@ static bool is_valid(const struct command *command)
 	case COMMAND_CONFIGURE:
 		return command->cpus >= 1 && command->cpus <= COMMAND_MAX_CPUS && command->memory;
 	case COMMAND_ATTACH:
+	case COMMAND_RELINK:
 		return slot_is_valid(command->slot);
 	case COMMAND_DETACH:
 		return slot_is_valid(command->slot) && !(command->flags & ~COMMAND_DETACH_FORCE);
@@ -51,6 +52,7 @@ static void encode_body(const struct command *command, struct writer *body)
 		writer_u32(body, command->flags);
 		break;
 	case COMMAND_ATTACH:
+	case COMMAND_RELINK:
 		writer_u32(body, command->slot);
 		break;
 	default:
@@ -100,6 +102,7 @@ static void decode_body(struct command *command, struct cursor *body)
 		command->flags = cursor_u32(body);
 		break;
 	case COMMAND_ATTACH:
+	case COMMAND_RELINK:
 		command->slot = cursor_u32(body);
 		break;
 	default:

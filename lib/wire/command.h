@@ -12,6 +12,8 @@
  * card
  *   3. START ----------------------------------> enters the sandbox's last step, runs the vCPUs
  *   4. ATTACH, DETACH, PAUSE, RESUME, SHUTDOWN, KILL at any time after
+ *   5. descriptor, then RELINK slot -----------> when a card has died: link of the one that goes on
+ * where it was. The slot waits for it (STATUS_SLOT_WAITING) for COMMAND_WAITING_MS.
  *
  * Layout: header of 16 bytes, then `length` bytes of body. Little endian.
  *   0 u32 magic "KCMD"   4 u16 verb   6 u16 length   8 u32 id (never 0, grows)   12 u32 0
@@ -40,9 +42,14 @@ enum command_verb {
 	COMMAND_SHUTDOWN = 7, /* press the power button */
 	COMMAND_RESET = 8,    /* press the reset button */
 	COMMAND_KILL = 9,     /* pull the plug */
+	COMMAND_RELINK = 10,  /* body: u32 slot */
 };
 
 #define COMMAND_DETACH_FORCE 1u
+
+/* How long a slot waits for a card that died: less than any guest takes for a processor that
+ * hangs. Then it is declared failed. */
+#define COMMAND_WAITING_MS 8000u
 
 struct command {
 	enum command_verb verb;
@@ -50,7 +57,7 @@ struct command {
 	uint64_t memory;		 /* CONFIGURE */
 	uint32_t cpus;			 /* CONFIGURE: 1 .. COMMAND_MAX_CPUS */
 	char line[COMMAND_LINE_MAX + 1]; /* CONFIGURE: kernel command line, terminated */
-	uint32_t slot;			 /* ATTACH, DETACH: 1 .. COMMAND_MAX_SLOT */
+	uint32_t slot;			 /* ATTACH, DETACH, RELINK: 1 .. COMMAND_MAX_SLOT */
 	uint32_t flags;			 /* DETACH */
 };
 

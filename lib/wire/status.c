@@ -102,7 +102,7 @@ int status_read(const struct status_page *page, enum status_role role, struct st
 	view->heartbeat = copy.heartbeat;
 	copy_text(view->text, copy.text);
 	for (unsigned i = 0; i < STATUS_SLOTS; i++) {
-		if (copy.slots[i] > STATUS_SLOT_FAILED)
+		if (copy.slots[i] > STATUS_SLOT_WAITING)
 			return -EPROTO;
 		view->slots[i] = copy.slots[i];
 	}

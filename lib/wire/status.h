@@ -50,6 +50,7 @@ enum status_slot {
 	STATUS_SLOT_PRESENT = 1,  /* card answered, the guest was told */
 	STATUS_SLOT_EJECTING = 2, /* the guest was asked to let go */
 	STATUS_SLOT_FAILED = 3,	  /* the card died or broke the protocol: the guest sees all ones */
+	STATUS_SLOT_WAITING = 4,  /* the card died; accesses wait for RELINK */
 };
 
 /* Counters of a hypervisor and of a card; what is not named here is 0. */

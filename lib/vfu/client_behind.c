@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes that nobody waits for, and what becomes of them when the card dies. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "client.h"
+#include "os/clock.h"
+
+static struct vfu_behind *oldest(struct vfu_client *client)
+{
+	return &client->behind[client->behind_first % VFU_CLIENT_BEHIND];
+}
+
+static void forget_oldest(struct vfu_client *client)
+{
+	client->behind_first++;
+	client->behind_count--;
+}
+
+int vfu_client_take_behind(struct vfu_client *client, const struct vfu_message *reply)
+{
+	const struct vfu_behind *behind = oldest(client);
+	uint32_t error;
+
+	if (!client->behind_count || reply->header.id != behind->id)
+		return 0;
+	if (reply->header.command != VFIO_USER_REGION_WRITE ||
+	    vfio_user_reply_check(&reply->header, &error) || reply->fd_count)
+		return vfu_client_break(client, -EPROTO);
+	/* A refusal is an answer: as on any bus, nobody hears of it. */
+	if (!error && (reply->length != sizeof(behind->access) ||
+		       memcmp(reply->body, &behind->access, sizeof(behind->access))))
+		return vfu_client_break(client, -EPROTO);
+	forget_oldest(client);
+	return 1;
+}
+
+/* What has come, without waiting for more than is needed to have room for another. */
+static int make_room(struct vfu_client *client, uint64_t deadline)
+{
+	struct vfu_message message;
+	int ret = 0;
+
+	while (!ret && client->behind_count == VFU_CLIENT_BEHIND) {
+		ret = vfu_client_receive(client, deadline, &message);
+		if (ret)
+			return ret;
+		if (vfu_client_is_command(&message))
+			ret = vfu_client_serve(client, &message, deadline);
+		else if (vfu_client_take_behind(client, &message) <= 0)
+			ret = vfu_client_break(client, -EPROTO);
+		vfu_reader_next(&client->in);
+		/* A card that never stops asking does not answer either. */
+		if (!ret && os_now() >= deadline)
+			ret = vfu_client_break(client, -ETIMEDOUT);
+	}
+	return ret;
+}
+
+static int send_behind(struct vfu_client *client, const struct vfu_behind *write)
+{
+	struct vfu_call call = {.command = VFIO_USER_REGION_WRITE,
+				.head = &write->access,
+				.head_length = sizeof(write->access),
+				.data = write->data,
+				.data_length = write->access.count};
+	struct vfu_behind *last;
+	int ret = vfu_client_is_dead(client) ? -EPIPE : 0;
+
+	if (!ret)
+		ret = make_room(client, os_now() + client->deadline_ns);
+	if (!ret)
+		ret = vfu_client_send(client, &call);
+	if (ret)
+		return ret;
+	last = &client->behind[(client->behind_first + client->behind_count++) % VFU_CLIENT_BEHIND];
+	*last = *write;
+	last->id = client->next_id;
+	return 0;
+}
+
+int vfu_client_write_behind(struct vfu_client *client, unsigned region, uint64_t offset,
+			    const void *from, uint32_t length)
+{
+	struct vfu_behind write = {.access = {.offset = offset, .region = region, .count = length}};
+
+	if (length > sizeof(write.data) || length > client->card_transfer)
+		return -EINVAL;
+	memcpy(write.data, from, length);
+	vfu_client_lock(client);
+	return vfu_client_unlock(client, send_behind(client, &write));
+}
+
+/* A socket gives what was sent before its other end was closed. */
+static void take_last_answers(struct vfu_client *client)
+{
+	struct vfu_message message;
+
+	while (vfu_reader_step(&client->in, client->fd) > 0) {
+		message = vfu_reader_message(&client->in);
+		if (!vfu_client_is_command(&message) &&
+		    vfu_client_take_behind(client, &message) < 0)
+			break;
+		vfu_reader_next(&client->in);
+	}
+}
+
+int vfu_client_hand_over(struct vfu_client *from, struct vfu_client *to)
+{
+	int ret = 0;
+
+	vfu_client_lock(from);
+	take_last_answers(from);
+	while (from->behind_count) {
+		const struct vfu_behind *write = oldest(from);
+
+		ret = vfu_client_write(to, write->access.region, write->access.offset, write->data,
+				       write->access.count);
+		if (ret && vfu_client_is_dead(to))
+			break;
+		ret = 0;
+		forget_oldest(from);
+	}
+	return vfu_client_unlock(from, ret);
+}
