@@ -211,6 +211,34 @@ int client_detach(int argc, char **argv)
 	return ask_and_tell(&client, request);
 }
 
+int client_update(int argc, char **argv)
+{
+	static const struct command_line line = {.accepts = "", .least = 1, .most = 2};
+	struct client client = {
+		.verb = "update",
+		.usage = "NAME CARD|SLOT [PROGRAM] [--socket PATH]\n\nLets PROGRAM (default: the "
+			 "installed one of its kind) go on where the card's program is\nnow. The "
+			 "guest sees a pause. A program that cannot do it is not used."};
+	CLEANUP_FREE char *path = NULL;
+	int code = read_command_line(&client, &line, argc, argv);
+	json_t *request;
+
+	if (code)
+		return code - 1;
+	request = make_request(&client);
+	json_object_set_new(request, "card", json_string(client.arguments[0]));
+	if (client.argument_count > 1) {
+		path = realpath(client.arguments[1], NULL);
+		if (!path || json_object_set_new(request, "program", json_string(path)) < 0) {
+			fprintf(stderr, "karuta-controller: %s: %s\n", client.arguments[1],
+				path ? "is not UTF-8" : strerror(errno));
+			json_decref(request);
+			return 2;
+		}
+	}
+	return ask_and_tell(&client, request);
+}
+
 int client_attach(int argc, char **argv)
 {
 	static const struct command_line line = {.least = 1, .most = 8, .accepts = ""};

@@ -5,6 +5,7 @@
 
 int client_attach(int argc, char **argv);
 int client_detach(int argc, char **argv);
+int client_update(int argc, char **argv);
 int client_status(int argc, char **argv);
 int client_stop(int argc, char **argv);
 int client_kill(int argc, char **argv);

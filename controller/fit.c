@@ -9,7 +9,9 @@
 
 #include "base/base.h"
 #include "fit.h"
+#include "key.h"
 #include "os/fd.h"
+#include "os/memfd.h"
 #include "wire/console.h"
 
 /* Opens a file or block device and nothing else: no FIFO can hold the controller up. */
@@ -41,10 +43,10 @@ static int size_of(int fd, uint64_t *size)
 	return 0;
 }
 
-/* Descriptors of ours that live until the program was started. */
 struct fitting {
 	struct launch launch;
-	int store;
+	const struct kit *kit;
+	int key; /* this process's own, until it was started */
 };
 
 /* The size that the specification gives, or all of the store in whole 4 KiB blocks. */
@@ -54,7 +56,7 @@ static int fit_size(struct fitting *fitting, const struct card_spec *card, const
 	const struct card_value *given = card_spec_value(card, CARD_SIZE);
 	const char *path = card_spec_value(card, CARD_STORE)->text;
 	uint64_t size = given ? given->number : 0, there = size;
-	int ret = fitting->store >= 0 ? size_of(fitting->store, &there) : 0;
+	int ret = fitting->kit->store >= 0 ? size_of(fitting->kit->store, &there) : 0;
 
 	if (ret < 0)
 		return error_set(error, -ret, "store %s: %s", path, strerror(-ret));
@@ -71,18 +73,24 @@ static int fit_size(struct fitting *fitting, const struct card_spec *card, const
 	return 0;
 }
 
-static int fit_store(struct fitting *fitting, const char *option, const char *path,
-		     struct error *error)
+static void fit_store(struct fitting *fitting, const char *option, const char *path)
 {
-	if (card_store_is_ram(path)) {
+	if (card_store_is_ram(path))
 		launch_option(&fitting->launch, option, "%s", path);
+	else
+		launch_option(&fitting->launch, option, "fd:%d",
+			      launch_give(&fitting->launch, fitting->kit->store));
+}
+
+/* A descriptor with a position of its own: each process reads the key from its beginning. */
+static int fit_key(struct fitting *fitting, const char *option, struct error *error)
+{
+	if (fitting->kit->key < 0)
 		return 0;
-	}
-	fitting->store = open_file(path, O_RDWR, "store", error);
-	if (fitting->store < 0)
-		return fitting->store;
-	launch_option(&fitting->launch, option, "fd:%d",
-		      launch_give(&fitting->launch, fitting->store));
+	fitting->key = os_memfd_read_only(fitting->kit->key);
+	if (fitting->key < 0)
+		return error_set(error, -fitting->key, "key: %s", strerror(-fitting->key));
+	launch_give_option(&fitting->launch, option, fitting->key);
 	return 0;
 }
 
@@ -107,13 +115,13 @@ static int fit_member(struct fitting *fitting, const struct card_spec *card, siz
 
 	switch (member->type) {
 	case CARD_STORE:
-		return value->given ? fit_store(fitting, member->option, value->text, error) : 0;
+		if (value->given)
+			fit_store(fitting, member->option, value->text);
+		return 0;
 	case CARD_SIZE:
 		return fit_size(fitting, card, member->option, error);
 	case CARD_KEY:
-		if (value->given)
-			launch_give_option(&fitting->launch, member->option, (int)value->number);
-		return 0;
+		return fit_key(fitting, member->option, error);
 	case CARD_NUMBER:
 		if (value->given)
 			launch_option(&fitting->launch, member->option, "%llu",
@@ -130,37 +138,71 @@ static int fit_member(struct fitting *fitting, const struct card_spec *card, siz
 	return 0;
 }
 
-static int fit_common(struct fitting *fitting, struct slot *slot, struct error *error)
+static int fit_all(struct fitting *fitting, struct slot *slot, struct error *error)
 {
+	const struct card_spec *card = &slot->card;
 	int ret = link_bus(&slot->bus, error);
 
-	if (ret == 0)
-		ret = area_create(&slot->area, "karuta-card-state", AREA_STATE_SIZE, false, error);
 	if (ret < 0)
 		return ret;
 	launch_give_option(&fitting->launch, "--bus-fd", slot->bus.theirs);
 	launch_give_option(&fitting->launch, "--state-fd", slot->area.fd);
 	launch_user(&fitting->launch, slot->number);
-	return 0;
+	for (size_t i = 0; ret == 0 && i < card->kind->member_count; i++)
+		ret = fit_member(fitting, card, i, error);
+	return ret;
+}
+
+/* Starts it for the first time, or again. */
+static int start(struct machine *machine, struct slot *slot, struct error *error)
+{
+	struct fitting fitting = {.kit = &slot->kit, .key = -1};
+	int ret = launch_begin(&fitting.launch, slot->card.kind->program, slot->kit.program, error);
+
+	if (ret == 0)
+		ret = fit_all(&fitting, slot, error);
+	if (ret == 0 && slot->watch.loop)
+		ret = watch_restart(&slot->watch, &fitting.launch, error);
+	else if (ret == 0)
+		ret = watch_start(&slot->watch, &fitting.launch, STATUS_CARD, machine->loop, error);
+	os_close(&slot->bus.theirs);
+	os_close(&fitting.key);
+	launch_free(&fitting.launch);
+	return ret;
+}
+
+static int open_kit(struct kit *kit, const struct card_spec *card, struct error *error)
+{
+	const struct card_value *store = card_spec_value(card, CARD_STORE);
+	const struct card_value *key = card_spec_value(card, CARD_KEY);
+
+	kit->program = launch_find(card->kind->program, error);
+	if (kit->program < 0)
+		return kit->program;
+	if (store && !card_store_is_ram(store->text)) {
+		kit->store = open_file(store->text, O_RDWR, "store", error);
+		if (kit->store < 0)
+			return kit->store;
+	}
+	if (key)
+		kit->key = key_keep((int)key->number, error);
+	return key && kit->key < 0 ? kit->key : 0;
 }
 
 int fit_card(struct machine *machine, struct slot *slot, struct error *error)
 {
-	struct card_spec *card = &slot->card;
-	struct fitting fitting = {.store = -1};
-	int ret = launch_open(&fitting.launch, card->kind->program, error);
+	int ret = open_kit(&slot->kit, &slot->card, error);
 
+	card_spec_close_key(&slot->card);
 	if (ret == 0)
-		ret = fit_common(&fitting, slot, error);
-	for (size_t i = 0; ret == 0 && i < card->kind->member_count; i++)
-		ret = fit_member(&fitting, card, i, error);
-	if (ret == 0)
-		ret = watch_start(&slot->watch, &fitting.launch, STATUS_CARD, machine->loop, error);
-	card_spec_close_key(card);
-	os_close(&slot->bus.theirs);
-	os_close(&fitting.store);
-	launch_free(&fitting.launch);
-	return ret;
+		ret = area_create(&slot->area, "karuta-card-state", AREA_STATE_SIZE, false, error);
+	return ret < 0 ? ret : start(machine, slot, error);
+}
+
+int fit_card_again(struct machine *machine, struct slot *slot, struct error *error)
+{
+	link_close(&slot->bus);
+	return start(machine, slot, error);
 }
 
 /* Descriptors that the hypervisor keeps and the controller does not. */

@@ -9,6 +9,9 @@
 /* Starts the card's program with bus link, state area, status page, store and key. The key's
  * descriptor is closed here whatever comes of it. */
 int fit_card(struct machine *machine, struct slot *slot, struct error *error);
+/* Starts it again, with the same state area, status page, store and key and a new bus link, after
+ * its last process has ended. */
+int fit_card_again(struct machine *machine, struct slot *slot, struct error *error);
 /* Starts the hypervisor with its channels, pages, /dev/kvm, kernel and initrd. */
 int fit_hypervisor(struct machine *machine, struct error *error);
 

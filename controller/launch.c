@@ -62,21 +62,45 @@ static int check_program(int file)
 	return S_ISREG(status.st_mode) && status.st_mode & 0111 ? 0 : -EACCES;
 }
 
-int launch_open(struct launch *launch, const char *program, struct error *error)
+int launch_find(const char *program, struct error *error)
 {
-	int ret;
+	CLEANUP_CLOSE int file = open_beside(program);
+	int ret = file < 0 ? file : check_program(file);
 
-	*launch = (struct launch){.program = program, .file = open_beside(program)};
-	ret = launch->file < 0 ? launch->file : check_program(launch->file);
-	if (ret < 0) {
-		launch_free(launch);
+	if (ret < 0)
 		return error_set(error, -ret,
 				 "program %s: %s; it belongs beside karuta-controller or in "
 				 "../libexec/karuta",
 				 program, strerror(-ret));
-	}
+	return os_steal_fd(&file);
+}
+
+int launch_find_path(const char *path, struct error *error)
+{
+	CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int ret = file < 0 ? -errno : check_program(file);
+
+	if (ret < 0)
+		return error_set(error, -ret, "program %s: %s", path, strerror(-ret));
+	return os_steal_fd(&file);
+}
+
+int launch_begin(struct launch *launch, const char *program, int file, struct error *error)
+{
+	*launch = (struct launch){.program = program,
+				  .file = fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)};
+	if (launch->file < 0)
+		return error_set(error, errno, "program %s: %s", program, strerror(errno));
 	launch_option(launch, program, NULL);
 	return 0;
+}
+
+int launch_open(struct launch *launch, const char *program, struct error *error)
+{
+	CLEANUP_CLOSE int file = launch_find(program, error);
+
+	*launch = (struct launch){.program = program, .file = -1};
+	return file < 0 ? file : launch_begin(launch, program, file, error);
 }
 
 static void add_argument(struct launch *launch, char *argument)

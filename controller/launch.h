@@ -26,7 +26,13 @@ struct launch {
 	int failed; /* first -errno of the calls that add; told by launch_run() */
 };
 
-/* Beside the controller's own executable, or in ../libexec/karuta from there. */
+/* An open program: beside the controller's own executable, or in ../libexec/karuta from there. Or
+ * -errno. */
+int launch_find(const char *program, struct error *error);
+/* The same, anywhere. */
+int launch_find_path(const char *path, struct error *error);
+/* Starts with an open program, which stays the caller's. */
+int launch_begin(struct launch *launch, const char *program, int file, struct error *error);
 int launch_open(struct launch *launch, const char *program, struct error *error);
 __attribute__((format(printf, 3, 4))) void launch_option(struct launch *launch, const char *option,
 							 const char *format, ...);

@@ -63,8 +63,7 @@ int machine_launch(struct machine *machine, struct instance *instance, struct os
 				    .console = AREA_NONE,
 				    .started = os_now()};
 	for (unsigned i = 0; i <= COMMAND_MAX_SLOT; i++)
-		machine->slots[i] = (struct slot){
-			.number = i, .watch = WATCH_NONE, .area = AREA_NONE, .bus = LINK_NONE};
+		machine->slots[i] = SLOT_NONE(i);
 	ret = fit_hypervisor(machine, error);
 	if (ret == 0)
 		ret = launch_cards(machine, error);

@@ -35,15 +35,32 @@
 #define MACHINE_GRACE		 (2 * NS_PER_S)	 /* the hypervisor tells of a card that has ended */
 #define MACHINE_ORDERS		 64u
 
+/* A card that dies is started again, so many times in so long; each time it waits longer. */
+#define RESTARTS_MAX	5u
+#define RESTARTS_WINDOW (60 * NS_PER_S)
+
 enum slot_state {
 	SLOT_EMPTY,
 	SLOT_STARTING,	 /* the program runs, not READY yet */
 	SLOT_CONNECTING, /* ATTACH is on its way */
 	SLOT_ATTACHED,
-	SLOT_EJECTING, /* the guest was asked to let go */
-	SLOT_LEAVING,  /* the hypervisor has let go; the program is about to end */
-	SLOT_FAILED,   /* the program has died or broke the protocol; its state area is kept */
+	SLOT_EJECTING,	/* the guest was asked to let go */
+	SLOT_LEAVING,	/* the hypervisor has let go; the program is about to end */
+	SLOT_STOPPING,	/* the program was asked to end, for another one */
+	SLOT_AWAY,	/* it has ended, or is about to; it is started again at `restart_at` */
+	SLOT_RETURNING, /* it runs again, not READY yet */
+	SLOT_RELINKING, /* RELINK is on its way */
+	SLOT_FAILED,	/* the program has died or broke the protocol; its state area is kept */
 };
+
+/* What a card's program is started with, kept open so that it can be started again. */
+struct kit {
+	int program;
+	int store; /* -1: none */
+	int key;   /* -1: none; memory, of which each process gets a descriptor of its own */
+};
+
+#define KIT_NONE ((struct kit){-1, -1, -1})
 
 struct slot {
 	enum slot_state state;
@@ -51,14 +68,30 @@ struct slot {
 	struct card_spec card;
 	struct watch watch;
 	struct area area; /* the card's state */
-	struct link bus;  /* ours: the hypervisor's end, until it is sent */
+	struct kit kit;
+	struct link bus; /* ours: the hypervisor's end, until it is sent */
 	uint64_t deadline;
 	uint64_t ticket; /* 0: nobody waits */
 	bool at_boot;	 /* the instance does not start without it */
 	bool was_attached;
 	uint64_t grace; /* 0, or when a clean end without a word from the hypervisor is a failure */
 	char why[STATUS_TEXT_SIZE];
+
+	/* restart.c */
+	int old_program; /* while an update is being tried: what it goes back to; else -1 */
+	uint64_t restart_at;
+	uint64_t away_since;
+	uint64_t deaths[RESTARTS_MAX]; /* when; a ring */
+	unsigned death_count;
 };
+
+#define SLOT_NONE(n)                                                                               \
+	((struct slot){.number = (n),                                                              \
+		       .watch = WATCH_NONE,                                                        \
+		       .area = AREA_NONE,                                                          \
+		       .bus = LINK_NONE,                                                           \
+		       .kit = KIT_NONE,                                                            \
+		       .old_program = -1})
 
 /* A command that waits for its turn; one is on its way at a time. */
 struct order {
@@ -137,6 +170,14 @@ int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticke
 int slots_detach(struct machine *machine, const char *name, bool force, uint64_t timeout,
 		 uint64_t ticket, struct error *error);
 void slots_turn(struct machine *machine, uint64_t now);
+/* `name`: as for slots_detach; NULL: there is none. */
+struct slot *slots_find(struct machine *machine, const char *name);
+/* What the hypervisor says of it: enum status_slot. */
+unsigned slots_seen(const struct machine *machine, const struct slot *slot);
+/* It was of use and is not any more. */
+void slots_fail(struct machine *machine, struct slot *slot);
+/* The hypervisor has let go of it. */
+void slots_leave(struct slot *slot);
 /* The outcome of an order that was about a slot. */
 void slots_attached(struct machine *machine, struct slot *slot, int result, const char *text);
 void slots_ejecting(struct machine *machine, struct slot *slot, int result, const char *text);
@@ -145,5 +186,15 @@ void slots_end(struct machine *machine, uint64_t now);
 bool slots_all(const struct machine *machine, enum slot_state state); /* other than empty ones */
 bool slots_busy(const struct machine *machine);
 void slots_free(struct machine *machine);
+
+/* restart.c */
+/* The card is of no use as it is, and the hypervisor waits for it to come back. */
+void restart_begin(struct machine *machine, struct slot *slot, uint64_t now);
+/* One of the states STOPPING to RELINKING. */
+void restart_turn(struct machine *machine, struct slot *slot, uint64_t now);
+void restart_relinked(struct machine *machine, struct slot *slot, int result, const char *text);
+/* Another program for a card that is in use; `path` NULL: the installed one. */
+int restart_update(struct machine *machine, const char *name, const char *path, uint64_t ticket,
+		   struct error *error);
 
 #endif

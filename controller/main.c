@@ -20,6 +20,7 @@ static const struct {
 	{"status", client_status, "NAME", "what an instance and its cards do"},
 	{"attach", client_attach, "NAME CARD", "put a card into a slot while the guest runs"},
 	{"detach", client_detach, "NAME CARD", "take a card out"},
+	{"update", client_update, "NAME CARD [PROGRAM]", "let another program serve a card"},
 	{"console", client_console, "NAME", "follow what the guest writes to its console"},
 	{"stop", client_stop, "NAME", "press the power button, wait for the end"},
 	{"kill", client_kill, "NAME", "pull the plug"},

@@ -19,7 +19,7 @@ static const char *verb_name(enum command_verb verb)
 		[COMMAND_START] = "start",	   [COMMAND_DETACH] = "detach",
 		[COMMAND_PAUSE] = "pause",	   [COMMAND_RESUME] = "resume",
 		[COMMAND_SHUTDOWN] = "stop",	   [COMMAND_RESET] = "reset",
-		[COMMAND_KILL] = "kill",
+		[COMMAND_KILL] = "kill",	   [COMMAND_RELINK] = "relink",
 	};
 
 	return names[verb];
@@ -66,11 +66,14 @@ static int write_command(struct machine *machine, const struct order *order)
  * before, so that whatever becomes of it, an older one's outcome is not taken for its own. */
 static int send_order(struct machine *machine, const struct order *order)
 {
+	struct slot *slot = &machine->slots[order->slot];
 	int ret = 0;
 
 	machine->orders.last_id++;
-	if (order->verb == COMMAND_ATTACH) {
-		struct link *bus = &machine->slots[order->slot].bus;
+	if (order->verb == COMMAND_RELINK && slot->state != SLOT_RELINKING)
+		return -ECANCELED;
+	if (order->verb == COMMAND_ATTACH || order->verb == COMMAND_RELINK) {
+		struct link *bus = &slot->bus;
 
 		ret = link_send_descriptor(&machine->descriptors, bus->ours);
 		os_close(&bus->ours);
@@ -116,6 +119,9 @@ static void finish(struct machine *machine, struct order *order, int result, con
 		break;
 	case COMMAND_ATTACH:
 		slots_attached(machine, slot, result, text);
+		break;
+	case COMMAND_RELINK:
+		restart_relinked(machine, slot, result, text);
 		break;
 	case COMMAND_DETACH:
 		slots_ejecting(machine, slot, result, text);

@@ -130,6 +130,28 @@ static int detach(struct request *request)
 			    new_ticket(request->caller), &request->error);
 }
 
+static int update(struct request *request)
+{
+	static const char *const known[] = {"verb", "card", "program", NULL};
+	const char *card = NULL, *program = NULL;
+	int ret = expect_members(request, known);
+
+	if (ret == 0)
+		ret = strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX,
+				  &card);
+	if (ret == 0)
+		ret = strict_text(&request->place, request->object, "program", false, CARD_PATH_MAX,
+				  &program);
+	if (ret == 0 && program && program[0] != '/')
+		ret = strict_refuse(&request->place, "program", "must be an absolute path");
+	if (ret == 0)
+		ret = expect_running(request);
+	if (ret < 0)
+		return ret;
+	return restart_update(request->machine, card, program, new_ticket(request->caller),
+			      &request->error);
+}
+
 static int status(struct request *request)
 {
 	int ret = expect_none(request);
@@ -208,9 +230,10 @@ static const struct {
 	const char *name;
 	verb_fn run;
 } verbs[] = {
-	{"attach", attach},	  {"detach", detach},	  {"status", status},
-	{"stop", stop},		  {"kill", kill_guest},	  {"pause", pause_guest},
-	{"resume", resume_guest}, {"reset", reset_guest}, {"console", console},
+	{"attach", attach},	{"detach", detach},	  {"update", update},
+	{"status", status},	{"stop", stop},		  {"kill", kill_guest},
+	{"pause", pause_guest}, {"resume", resume_guest}, {"reset", reset_guest},
+	{"console", console},
 };
 
 static int run_verb(struct request *request)

@@ -6,6 +6,8 @@
  *	STARTING -> CONNECTING -> ATTACHED -> EJECTING -> LEAVING -> EMPTY
  *	    |            |            |           |          ^
  *	    +------------+-> LEAVING  +-----------+-> FAILED + (detach)
+ *
+ * From ATTACHED through a restart and back: restart.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,12 +16,13 @@
 
 #include "fit.h"
 #include "machine.h"
+#include "os/fd.h"
 
 /* "card root (slot 1)" */
 #define CARD_FORMAT "card %s (slot %u)"
 #define CARD(slot)  (slot)->card.name, (slot)->number
 
-static unsigned seen_state(const struct machine *machine, const struct slot *slot)
+unsigned slots_seen(const struct machine *machine, const struct slot *slot)
 {
 	return machine->hypervisor.view.slots[slot->number];
 }
@@ -33,8 +36,11 @@ static void make_empty(struct slot *slot)
 	link_close(&slot->bus);
 	if (slot->card.kind)
 		card_spec_free(&slot->card);
-	*slot = (struct slot){
-		.number = number, .watch = WATCH_NONE, .area = AREA_NONE, .bus = LINK_NONE};
+	os_close(&slot->kit.program);
+	os_close(&slot->kit.store);
+	os_close(&slot->kit.key);
+	os_close(&slot->old_program);
+	*slot = SLOT_NONE(number);
 }
 
 static unsigned first_empty(const struct machine *machine)
@@ -46,7 +52,7 @@ static unsigned first_empty(const struct machine *machine)
 	return 0;
 }
 
-static struct slot *find(struct machine *machine, const char *name)
+struct slot *slots_find(struct machine *machine, const char *name)
 {
 	char *end;
 	unsigned long number = strtoul(name, &end, 10);
@@ -74,7 +80,7 @@ static int choose_slot(struct machine *machine, struct card_spec *card, struct e
 				 machine->slots[number].card.name);
 	if (!card->name[0])
 		snprintf(card->name, sizeof(card->name), "%s%u", card->kind->name, number);
-	if (find(machine, card->name))
+	if (slots_find(machine, card->name))
 		return error_set(error, EEXIST, "there is a card %s already", card->name);
 	card->slot = number;
 	return 0;
@@ -124,8 +130,7 @@ static void give_up(struct machine *machine, struct slot *slot, int code, const 
 		machine_note(machine, "%s", text);
 }
 
-/* It was of use and is not any more. */
-static void fail(struct machine *machine, struct slot *slot)
+void slots_fail(struct machine *machine, struct slot *slot)
 {
 	char text[STATUS_TEXT_SIZE + 64];
 
@@ -141,7 +146,7 @@ static void fail(struct machine *machine, struct slot *slot)
 		machine_fail(machine, text);
 }
 
-static void leave(struct slot *slot)
+void slots_leave(struct slot *slot)
 {
 	slot->state = SLOT_LEAVING;
 	slot->deadline = os_now() + MACHINE_LEAVE_DEADLINE;
@@ -201,6 +206,13 @@ static bool has_died(struct slot *slot, uint64_t now)
 	return now >= slot->grace;
 }
 
+/* A guest that has been asked to let go is not to wait for what it will not use. */
+static bool can_return(const struct machine *machine, const struct slot *slot)
+{
+	return slot->state == SLOT_ATTACHED &&
+	       (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED);
+}
+
 /* Common to the states in which the hypervisor has the card. True: the state has changed. */
 static bool turn_present(struct machine *machine, struct slot *slot, uint64_t now)
 {
@@ -208,10 +220,13 @@ static bool turn_present(struct machine *machine, struct slot *slot, uint64_t no
 
 	if (died)
 		watch_look(&machine->hypervisor);
-	if (seen_state(machine, slot) == STATUS_SLOT_EMPTY)
-		leave(slot);
-	else if (died || seen_state(machine, slot) == STATUS_SLOT_FAILED)
-		fail(machine, slot);
+	if (slots_seen(machine, slot) == STATUS_SLOT_EMPTY)
+		slots_leave(slot);
+	else if (slots_seen(machine, slot) != STATUS_SLOT_FAILED && can_return(machine, slot) &&
+		 (died || slots_seen(machine, slot) == STATUS_SLOT_WAITING))
+		restart_begin(machine, slot, now);
+	else if (died || slots_seen(machine, slot) == STATUS_SLOT_FAILED)
+		slots_fail(machine, slot);
 	else
 		return false;
 	return true;
@@ -222,8 +237,8 @@ static void turn_ejecting(struct machine *machine, struct slot *slot, uint64_t n
 	char text[160];
 
 	if (slot->why[0]) { /* has failed before: it only has to be taken out */
-		if (seen_state(machine, slot) == STATUS_SLOT_EMPTY)
-			leave(slot);
+		if (slots_seen(machine, slot) == STATUS_SLOT_EMPTY)
+			slots_leave(slot);
 	} else if (turn_present(machine, slot, now)) {
 		return;
 	}
@@ -278,6 +293,12 @@ static void turn(struct machine *machine, struct slot *slot, uint64_t now)
 	case SLOT_LEAVING:
 		turn_leaving(machine, slot, now);
 		break;
+	case SLOT_STOPPING:
+	case SLOT_AWAY:
+	case SLOT_RETURNING:
+	case SLOT_RELINKING:
+		restart_turn(machine, slot, now);
+		break;
 	case SLOT_FAILED:
 		turn_failed(slot, now);
 		break;
@@ -304,13 +325,14 @@ static int check_detach(const struct slot *slot, bool force, struct error *error
 		return 0;
 	return error_set(error, EBUSY, CARD_FORMAT ": %s", CARD(slot),
 			 slot->state == SLOT_EJECTING ? "the guest was asked already; use --force"
-						      : "it is on its way in or out");
+						      : "it is on its way in or out, or being "
+							"started again");
 }
 
 int slots_detach(struct machine *machine, const char *name, bool force, uint64_t timeout,
 		 uint64_t ticket, struct error *error)
 {
-	struct slot *slot = find(machine, name);
+	struct slot *slot = slots_find(machine, name);
 	struct order order = {.verb = COMMAND_DETACH};
 	int ret;
 
@@ -323,7 +345,7 @@ int slots_detach(struct machine *machine, const char *name, bool force, uint64_t
 	force = force || slot->state == SLOT_FAILED;
 	order.slot = slot->number;
 	order.flags = force ? COMMAND_DETACH_FORCE : 0;
-	if (seen_state(machine, slot) != STATUS_SLOT_EMPTY && orders_push(machine, order) < 0)
+	if (slots_seen(machine, slot) != STATUS_SLOT_EMPTY && orders_push(machine, order) < 0)
 		return error_set(error, EBUSY, CARD_FORMAT ": too many commands wait", CARD(slot));
 	/* Who waits for the guest to let go hears that it was not asked any longer. */
 	machine_answer(machine, &slot->ticket, ECANCELED, "the card is taken out by force");

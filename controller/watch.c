@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -33,17 +34,22 @@ static void on_exit_event(void *context, int fd, uint32_t events)
 	reap(context, WNOHANG);
 }
 
-static int make_areas(struct watch *watch, struct launch *launch, struct error *error)
+static int run(struct watch *watch, struct launch *launch, struct error *error)
 {
-	int ret = area_create(&watch->status, "karuta-status", STATUS_PAGE_SIZE, true, error);
+	int ret = area_create(&watch->words, "karuta-words", AREA_WORDS_SIZE, true, error);
 
-	if (ret == 0)
-		ret = area_create(&watch->words, "karuta-words", AREA_WORDS_SIZE, true, error);
 	if (ret < 0)
 		return ret;
 	launch_give_option(launch, "--status-fd", watch->status.fd);
 	launch_give_words(launch, watch->words.fd);
-	return 0;
+	ret = launch_run(launch, &watch->pid, &watch->pidfd, error);
+	if (ret == 0) {
+		ret = os_loop_add(watch->loop, watch->pidfd, EPOLLIN, on_exit_event, watch);
+		if (ret < 0)
+			error_set(error, -ret, "watch %s: %s", launch->program, strerror(-ret));
+	}
+	area_hand_over(&watch->words);
+	return ret;
 }
 
 int watch_start(struct watch *watch, struct launch *launch, enum status_role role,
@@ -54,19 +60,38 @@ int watch_start(struct watch *watch, struct launch *launch, enum status_role rol
 	*watch = WATCH_NONE;
 	watch->loop = loop;
 	watch->role = role;
-	ret = make_areas(watch, launch, error);
+	ret = area_create(&watch->status, "karuta-status", STATUS_PAGE_SIZE, true, error);
 	if (ret == 0)
-		ret = launch_run(launch, &watch->pid, &watch->pidfd, error);
-	if (ret == 0) {
-		ret = os_loop_add(loop, watch->pidfd, EPOLLIN, on_exit_event, watch);
-		if (ret < 0)
-			error_set(error, -ret, "watch %s: %s", launch->program, strerror(-ret));
-	}
-	area_hand_over(&watch->status);
-	area_hand_over(&watch->words);
+		ret = run(watch, launch, error);
+	/* A card's is for its next process as well. */
+	if (role != STATUS_CARD)
+		area_hand_over(&watch->status);
 	if (ret < 0)
 		watch_free(watch);
 	return ret;
+}
+
+/* What the last process was is not what the next one is. */
+static int forget_state(struct watch *watch)
+{
+	static const uint32_t starting = STATUS_STARTING;
+
+	watch->view.state = STATUS_STARTING;
+	return os_pwrite_all(watch->status.fd, &starting, sizeof(starting),
+			     offsetof(struct status_page, state));
+}
+
+int watch_restart(struct watch *watch, struct launch *launch, struct error *error)
+{
+	int ret = forget_state(watch);
+
+	if (ret < 0)
+		return error_set(error, -ret, "status page: %s", strerror(-ret));
+	area_free(&watch->words);
+	watch->pid = 0;
+	watch->exited = watch->broken = false;
+	watch->exit_code = watch->signal = 0;
+	return run(watch, launch, error);
 }
 
 void watch_look(struct watch *watch)
@@ -82,6 +107,12 @@ void watch_look(struct watch *watch)
 bool watch_runs(const struct watch *watch)
 {
 	return watch->pid && !watch->exited;
+}
+
+void watch_stop(struct watch *watch)
+{
+	if (watch_runs(watch))
+		syscall(SYS_pidfd_send_signal, watch->pidfd, SIGTERM, NULL, 0);
 }
 
 void watch_kill(struct watch *watch)

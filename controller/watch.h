@@ -35,10 +35,14 @@ struct watch {
 /* Makes status page and standard error, adds them to the launch, runs it. */
 int watch_start(struct watch *watch, struct launch *launch, enum status_role role,
 		struct os_loop *loop, struct error *error);
+/* Runs a card's program once more, after the last one has ended; its page goes on counting. */
+int watch_restart(struct watch *watch, struct launch *launch, struct error *error);
 /* Looks at the status page again. */
 void watch_look(struct watch *watch);
 bool watch_runs(const struct watch *watch);
 void watch_kill(struct watch *watch);
+/* Asks it to end. */
+void watch_stop(struct watch *watch);
 /* Why it ended or failed: its own text if it left one, else its last words, else how it died. */
 void watch_why(const struct watch *watch, char *text, size_t size);
 /* Waits for a program that still runs after killing it; gives everything back. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fake_programs.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "wire/command.h"
 #include "wire/console.h"
@@ -68,6 +69,8 @@ struct hypervisor {
 	struct console_ring *ring;
 	int commands, descriptors;
 	int links[COMMAND_MAX_SLOT + 1];
+	uint64_t waiting[COMMAND_MAX_SLOT + 1]; /* since when; 0: not */
+	bool started;
 	char buffer[COMMAND_MAX_SIZE];
 	size_t length;
 };
@@ -85,6 +88,7 @@ static void say(struct hypervisor *hypervisor, const char *text)
 static void let_go(struct hypervisor *hypervisor, unsigned slot)
 {
 	os_close(&hypervisor->links[slot]);
+	hypervisor->waiting[slot] = 0;
 	hypervisor->page->slots[slot] = STATUS_SLOT_EMPTY;
 }
 
@@ -96,11 +100,27 @@ static int attach(struct hypervisor *hypervisor, unsigned slot)
 
 	if (os_receive(hypervisor->descriptors, &byte, 1, &fd, 1, &count, 0) != 1 || count != 1)
 		return -EPROTO;
+	os_close(&hypervisor->links[slot]);
 	hypervisor->links[slot] = fd;
+	hypervisor->waiting[slot] = 0;
 	hypervisor->page->slots[slot] = STATUS_SLOT_PRESENT;
 	if (is(hypervisor, "RUDE") && send(fd, &byte, 1, MSG_NOSIGNAL) < 0)
 		_exit(94);
 	return 0;
+}
+
+/* PICKY: takes no other than the first. */
+static int relink(struct hypervisor *hypervisor, unsigned slot)
+{
+	int ret = attach(hypervisor, slot);
+
+	if (ret == 0 && is(hypervisor, "PICKY")) {
+		os_close(&hypervisor->links[slot]);
+		hypervisor->page->slots[slot] = STATUS_SLOT_WAITING;
+		hypervisor->waiting[slot] = os_now();
+		ret = -EPROTO;
+	}
+	return ret;
 }
 
 static int detach(struct hypervisor *hypervisor, const struct command *command)
@@ -131,6 +151,7 @@ static void end(struct hypervisor *hypervisor, enum status_reason reason, int co
 
 static void start(struct hypervisor *hypervisor)
 {
+	hypervisor->started = true;
 	say(hypervisor, "hello\n");
 	status_set(hypervisor->page, STATUS_RUNNING, STATUS_REASON_NONE, "");
 	if (!is(hypervisor, "DYING"))
@@ -147,6 +168,8 @@ static int carry_out(struct hypervisor *hypervisor, const struct command *comman
 		return 0;
 	case COMMAND_ATTACH:
 		return attach(hypervisor, command->slot);
+	case COMMAND_RELINK:
+		return relink(hypervisor, command->slot);
 	case COMMAND_DETACH:
 		return detach(hypervisor, command);
 	case COMMAND_START:
@@ -193,20 +216,31 @@ static void read_commands(struct hypervisor *hypervisor)
 		_exit(97);
 }
 
+static void lose(struct hypervisor *hypervisor, unsigned slot)
+{
+	os_close(&hypervisor->links[slot]);
+	hypervisor->waiting[slot] = hypervisor->started && !is(hypervisor, "STRICT") ? os_now() : 0;
+	hypervisor->page->slots[slot] =
+		hypervisor->waiting[slot] ? STATUS_SLOT_WAITING : STATUS_SLOT_FAILED;
+}
+
 /* As a guest that lets go, and a hypervisor that notices a dead card. */
 static void turn_slots(struct hypervisor *hypervisor)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
 		char byte;
 
+		if (hypervisor->waiting[i] && os_now() - hypervisor->waiting[i] > 2 * NS_PER_S) {
+			hypervisor->waiting[i] = 0;
+			hypervisor->page->slots[i] = STATUS_SLOT_FAILED;
+		}
 		if (hypervisor->links[i] < 0)
 			continue;
 		if (hypervisor->page->slots[i] == STATUS_SLOT_EJECTING &&
 		    !is(hypervisor, "STUBBORN")) {
 			let_go(hypervisor, i);
 		} else if (recv(hypervisor->links[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
-			os_close(&hypervisor->links[i]);
-			hypervisor->page->slots[i] = STATUS_SLOT_FAILED;
+			lose(hypervisor, i);
 		}
 	}
 }

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A card whose program has ended is started again on the same state area and linked in the place of
+ * the old one, while the hypervisor lets the guest wait. The same way leads to another program.
+ *
+ *	ATTACHED -> AWAY -> RETURNING -> RELINKING -> ATTACHED
+ *	    |        ^ ^        |            |
+ *	    +-> STOPPING +------+------------+
+ *
+ * Whatever goes wrong counts as another death. After too many nothing is started any more; the
+ * hypervisor gives up then, as it does when all of this takes too long, and says FAILED.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "fit.h"
+#include "machine.h"
+#include "os/fd.h"
+
+#define STOP_DEADLINE	(2 * NS_PER_S) /* a card that was asked to end finishes its writes */
+#define UPDATE_DEADLINE (3 * NS_PER_S) /* leaves time to go back to the old program */
+#define NEVER		UINT64_MAX
+#define CARD_FORMAT	"card %s (slot %u)"
+#define CARD(slot)	(slot)->card.name, (slot)->number
+
+static const uint64_t pauses[] = {0, 10 * NS_PER_MS, 100 * NS_PER_MS, NS_PER_S};
+
+static unsigned recent_deaths(const struct slot *slot, uint64_t now)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < RESTARTS_MAX; i++)
+		count += slot->deaths[i] && now - slot->deaths[i] < RESTARTS_WINDOW;
+	return count;
+}
+
+static void go_away(struct slot *slot, uint64_t restart_at)
+{
+	watch_kill(&slot->watch);
+	link_close(&slot->bus);
+	slot->state = SLOT_AWAY;
+	slot->restart_at = restart_at;
+}
+
+static void note_death(struct machine *machine, struct slot *slot, const char *why, uint64_t now)
+{
+	unsigned deaths = recent_deaths(slot, now);
+
+	if (deaths >= RESTARTS_MAX) {
+		machine_note(machine, CARD_FORMAT ": %s; it died too often to be started again",
+			     CARD(slot), why);
+		go_away(slot, NEVER);
+		return;
+	}
+	machine_note(machine, CARD_FORMAT ": %s; it is started again", CARD(slot), why);
+	slot->deaths[slot->death_count++ % RESTARTS_MAX] = now;
+	go_away(slot, now + pauses[min_u64(deaths, ARRAY_LEN(pauses) - 1)]);
+}
+
+void restart_begin(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	char why[STATUS_TEXT_SIZE] = "it broke the bus protocol or did not answer";
+
+	if (slot->watch.exited || slot->watch.broken)
+		watch_why(&slot->watch, why, sizeof(why));
+	slot->away_since = now;
+	slot->grace = 0;
+	note_death(machine, slot, why, now);
+}
+
+/* ---- the way back ---- */
+
+/* The other program is not to be: what was there before goes on. */
+static void go_back(struct machine *machine, struct slot *slot, const char *why, uint64_t now)
+{
+	char text[STATUS_TEXT_SIZE + 96];
+
+	snprintf(text, sizeof(text),
+		 CARD_FORMAT ": the new program is of no use: %s; the old one "
+			     "goes on",
+		 CARD(slot), why);
+	machine_note(machine, "%s", text);
+	machine_answer(machine, &slot->ticket, EIO, text);
+	os_close(&slot->kit.program);
+	slot->kit.program = os_steal_fd(&slot->old_program);
+	go_away(slot, now);
+}
+
+static void did_not_return(struct machine *machine, struct slot *slot, const char *why,
+			   uint64_t now)
+{
+	if (slot->old_program >= 0)
+		go_back(machine, slot, why, now);
+	else
+		note_death(machine, slot, why, now);
+}
+
+static void turn_stopping(struct slot *slot, uint64_t now)
+{
+	if (watch_runs(&slot->watch) && now < slot->deadline)
+		return;
+	go_away(slot, now);
+}
+
+static void turn_away(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	struct error error = {0};
+
+	if (watch_runs(&slot->watch) || now < slot->restart_at)
+		return;
+	if (fit_card_again(machine, slot, &error) < 0) {
+		did_not_return(machine, slot, error.text, now);
+		return;
+	}
+	slot->state = SLOT_RETURNING;
+	slot->deadline = now + (slot->old_program >= 0 ? UPDATE_DEADLINE : MACHINE_READY_DEADLINE);
+}
+
+static void turn_returning(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	const struct watch *watch = &slot->watch;
+	char why[STATUS_TEXT_SIZE];
+
+	if (watch->exited || watch->broken || watch->view.state == STATUS_FAILED) {
+		watch_why(watch, why, sizeof(why));
+		did_not_return(machine, slot, why, now);
+	} else if (watch->view.state == STATUS_READY || watch->view.state == STATUS_RUNNING) {
+		slot->state = SLOT_RELINKING;
+		if (orders_push(machine,
+				(struct order){.verb = COMMAND_RELINK, .slot = slot->number}) < 0)
+			did_not_return(machine, slot, "too many commands wait", now);
+	} else if (now >= slot->deadline) {
+		did_not_return(machine, slot, "its program did not get ready in time", now);
+	}
+}
+
+void restart_relinked(struct machine *machine, struct slot *slot, int result, const char *text)
+{
+	uint64_t now = os_now(), us = (now - slot->away_since) / 1000;
+	char answer[128];
+
+	if (slot->state != SLOT_RELINKING)
+		return;
+	if (result < 0) {
+		did_not_return(machine, slot, text, now);
+		return;
+	}
+	slot->state = SLOT_ATTACHED;
+	os_close(&slot->old_program);
+	snprintf(answer, sizeof(answer), CARD_FORMAT " goes on after %llu.%llu ms", CARD(slot),
+		 (unsigned long long)(us / 1000), (unsigned long long)(us % 1000 / 100));
+	machine_note(machine, "%s", answer);
+	machine_answer(machine, &slot->ticket, 0, answer);
+}
+
+void restart_turn(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	unsigned seen = slots_seen(machine, slot);
+
+	if (seen == STATUS_SLOT_EMPTY || seen == STATUS_SLOT_FAILED) {
+		link_close(&slot->bus);
+		if (seen == STATUS_SLOT_EMPTY)
+			slots_leave(slot);
+		else
+			slots_fail(machine, slot);
+	} else if (slot->state == SLOT_STOPPING) {
+		turn_stopping(slot, now);
+	} else if (slot->state == SLOT_AWAY) {
+		turn_away(machine, slot, now);
+	} else if (slot->state == SLOT_RETURNING) {
+		turn_returning(machine, slot, now);
+	}
+}
+
+/* ---- another program ---- */
+
+static int check_update(const struct machine *machine, const struct slot *slot, struct error *error)
+{
+	if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
+		return error_set(error, EBUSY, "the instance does not run");
+	if (slot->ticket)
+		return error_set(error, EBUSY, CARD_FORMAT ": somebody waits for it already",
+				 CARD(slot));
+	if (slot->state != SLOT_ATTACHED)
+		return error_set(error, EBUSY, CARD_FORMAT ": it is not in use as it is",
+				 CARD(slot));
+	return 0;
+}
+
+int restart_update(struct machine *machine, const char *name, const char *path, uint64_t ticket,
+		   struct error *error)
+{
+	struct slot *slot = slots_find(machine, name);
+	int ret, program;
+
+	if (!slot)
+		return error_set(error, ENOENT, "there is no card or taken slot %s", name);
+	ret = check_update(machine, slot, error);
+	if (ret < 0)
+		return ret;
+	program =
+		path ? launch_find_path(path, error) : launch_find(slot->card.kind->program, error);
+	if (program < 0)
+		return program;
+	slot->old_program = slot->kit.program;
+	slot->kit.program = program;
+	slot->ticket = ticket;
+	slot->state = SLOT_STOPPING;
+	slot->away_since = os_now();
+	slot->deadline = slot->away_since + STOP_DEADLINE;
+	watch_stop(&slot->watch);
+	return 0;
+}
