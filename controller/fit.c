@@ -9,7 +9,6 @@
 
 #include "base/base.h"
 #include "fit.h"
-#include "key.h"
 #include "os/fd.h"
 #include "os/memfd.h"
 #include "wire/console.h"
@@ -85,9 +84,9 @@ static void fit_store(struct fitting *fitting, const char *option, const char *p
 /* A descriptor with a position of its own: each process reads the key from its beginning. */
 static int fit_key(struct fitting *fitting, const char *option, struct error *error)
 {
-	if (fitting->kit->key < 0)
+	if (fitting->kit->key.fd < 0)
 		return 0;
-	fitting->key = os_memfd_read_only(fitting->kit->key);
+	fitting->key = os_memfd_read_only(fitting->kit->key.fd);
 	if (fitting->key < 0)
 		return error_set(error, -fitting->key, "key: %s", strerror(-fitting->key));
 	launch_give_option(&fitting->launch, option, fitting->key);
@@ -184,9 +183,7 @@ static int open_kit(struct kit *kit, const struct card_spec *card, struct error 
 		if (kit->store < 0)
 			return kit->store;
 	}
-	if (key)
-		kit->key = key_keep((int)key->number, error);
-	return key && kit->key < 0 ? kit->key : 0;
+	return key ? key_keep(&kit->key, (int)key->number, error) : 0;
 }
 
 int fit_card(struct machine *machine, struct slot *slot, struct error *error)

@@ -2,9 +2,11 @@
 #include "key.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "os/clock.h"
@@ -32,22 +34,58 @@ static ssize_t read_all(int from, uint8_t *bytes, size_t size)
 	return (ssize_t)have;
 }
 
-static int keep(const uint8_t *bytes, size_t length)
+/* Populated, so that all of it is locked, and then out of our own reach. */
+static int lock(struct key *key)
 {
-	CLEANUP_CLOSE int fd = os_memfd("karuta-key", length);
-	int ret = fd < 0 ? fd : os_pwrite_all(fd, bytes, length, 0);
+	int ret = os_map(key->fd, 0, KEY_MAX, false, &key->lock);
 
-	return ret < 0 ? ret : os_steal_fd(&fd);
+	if (ret < 0)
+		return ret;
+	if (mlock(key->lock, KEY_MAX) < 0 || madvise(key->lock, KEY_MAX, MADV_DONTDUMP) < 0 ||
+	    mprotect(key->lock, KEY_MAX, PROT_NONE) < 0)
+		return -errno;
+	return 0;
 }
 
-int key_keep(int from, struct error *error)
+/* Memory first, so that the bytes never are in pages that can be swapped out. The length is what
+ * the file says at the end. */
+static int keep(struct key *key, const uint8_t *bytes, size_t length)
+{
+	int ret;
+
+	key->fd = memfd_create("karuta-key", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (key->fd < 0 || ftruncate(key->fd, KEY_MAX) < 0)
+		return -errno;
+	ret = lock(key);
+	if (ret == 0)
+		ret = os_pwrite_all(key->fd, bytes, length, 0);
+	if (ret == 0 &&
+	    (ftruncate(key->fd, (off_t)length) < 0 ||
+	     fcntl(key->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0))
+		ret = -errno;
+	return ret;
+}
+
+int key_keep(struct key *key, int from, struct error *error)
 {
 	uint8_t bytes[KEY_MAX + 1];
 	ssize_t length = read_all(from, bytes, sizeof(bytes));
-	int ret = length < 0	     ? (int)length
-		  : length > KEY_MAX ? -EFBIG
-				     : keep(bytes, (size_t)length);
+	int ret = length < 0 ? (int)length : 0;
 
+	if (length > KEY_MAX)
+		ret = -EFBIG;
+	if (ret == 0)
+		ret = keep(key, bytes, (size_t)length);
 	explicit_bzero(bytes, sizeof(bytes));
-	return ret < 0 ? error_set(error, -ret, "key: cannot be read: %s", strerror(-ret)) : ret;
+	if (ret == 0)
+		return 0;
+	key_free(key);
+	return error_set(error, -ret, "key: cannot be kept: %s", strerror(-ret));
+}
+
+void key_free(struct key *key)
+{
+	os_unmap(key->lock, KEY_MAX);
+	os_close(&key->fd);
+	*key = KEY_NONE;
 }

@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A volume's key, kept so that a card that dies can be given it again. It is in memory that the
- * controller does not map, and in no file.
+ * A volume's key, kept so that a card that dies can be given it again: in memory that is in no
+ * file, is not swapped out, and that the controller itself cannot read and does not leave in a core
+ * file. Each process of the card gets a descriptor of its own.
  */
 #ifndef KARUTA_CONTROLLER_KEY_H
 #define KARUTA_CONTROLLER_KEY_H
 
 #include "base/error.h"
 
-#define KEY_MAX 4096u
+#define KEY_MAX	    4096u
+#define KEY_SECONDS 1u /* for a pipe to give all of it */
 
-/* Reads the key from a file or pipe, within KEY_SECONDS, into a memfd, which is returned; or
- * -errno. */
-#define KEY_SECONDS 1u
-int key_keep(int from, struct error *error);
+struct key {
+	int fd;	    /* -1: there is none */
+	void *lock; /* keeps it in memory; no access */
+};
+
+#define KEY_NONE ((struct key){.fd = -1})
+
+/* From a file or pipe; `from` stays the caller's. */
+int key_keep(struct key *key, int from, struct error *error);
+void key_free(struct key *key);
 
 #endif

@@ -21,6 +21,7 @@
 #include "areas.h"
 #include "base/error.h"
 #include "instance.h"
+#include "key.h"
 #include "link.h"
 #include "os/clock.h"
 #include "os/loop.h"
@@ -57,10 +58,10 @@ enum slot_state {
 struct kit {
 	int program;
 	int store; /* -1: none */
-	int key;   /* -1: none; memory, of which each process gets a descriptor of its own */
+	struct key key;
 };
 
-#define KIT_NONE ((struct kit){-1, -1, -1})
+#define KIT_NONE ((struct kit){.program = -1, .store = -1, .key = KEY_NONE})
 
 struct slot {
 	enum slot_state state;

@@ -38,7 +38,7 @@ static void make_empty(struct slot *slot)
 		card_spec_free(&slot->card);
 	os_close(&slot->kit.program);
 	os_close(&slot->kit.store);
-	os_close(&slot->kit.key);
+	key_free(&slot->kit.key);
 	os_close(&slot->old_program);
 	*slot = SLOT_NONE(number);
 }
