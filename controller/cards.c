@@ -21,6 +21,13 @@ const struct card_value *card_spec_value(const struct card_spec *card, enum card
 	return NULL;
 }
 
+bool card_outlives_process(const struct card_spec *card)
+{
+	const struct card_value *store = card_spec_value(card, CARD_STORE);
+
+	return !store || !card_store_is_ram(store->text);
+}
+
 void card_spec_close_key(struct card_spec *card)
 {
 	for (size_t i = 0; i < card->kind->member_count; i++) {

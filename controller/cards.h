@@ -67,6 +67,9 @@ void card_kind_list(char *text, size_t size);
 /* The value of the member of this type, NULL if the kind has none or it was not given. */
 const struct card_value *card_spec_value(const struct card_spec *card, enum card_member_type type);
 bool card_store_is_ram(const char *store);
+/* Another process can go on where one has ended: nothing but its state area was only in its memory.
+ */
+bool card_outlives_process(const struct card_spec *card);
 /* The key's descriptor, when it is ours: it is of no use a second time. */
 void card_spec_close_key(struct card_spec *card);
 void card_spec_free(struct card_spec *card);

@@ -180,6 +180,9 @@ static int check_update(const struct machine *machine, const struct slot *slot, 
 {
 	if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
 		return error_set(error, EBUSY, "the instance does not run");
+	if (!card_outlives_process(&slot->card))
+		return error_set(error, EINVAL, CARD_FORMAT ": what is in its memory would be lost",
+				 CARD(slot));
 	if (slot->ticket)
 		return error_set(error, EBUSY, CARD_FORMAT ": somebody waits for it already",
 				 CARD(slot));

@@ -209,7 +209,7 @@ static bool has_died(struct slot *slot, uint64_t now)
 /* A guest that has been asked to let go is not to wait for what it will not use. */
 static bool can_return(const struct machine *machine, const struct slot *slot)
 {
-	return slot->state == SLOT_ATTACHED &&
+	return slot->state == SLOT_ATTACHED && card_outlives_process(&slot->card) &&
 	       (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED);
 }
 

@@ -67,8 +67,9 @@ check "leaves no descriptor, area, program or mapping behind ($before)" test "$b
 # --- a card dies ---
 card=$(pgrep -P $controller -f karuta-card-null)
 kill -KILL "$card"
-wait_for 5 console slots 'removed 1'
-check "kill -9 of a card: the guest is asked to let go" console slots 'removed 1'
+check "kill -9 of a card: it is started again" wait_for 10 grep -q 'card first (slot 1) goes on after' slots.notes
+check "as often as is allowed" kill_for_good $controller karuta-card-null slots.notes
+check "then the guest is asked to let go" wait_for 20 console slots 'removed 1'
 check "status says that it failed" test "$(state_of slots first)" = failed
 check "and why" sh -c "karuta-controller status slots | grep -q 'killed by signal 9'"
 check "it can be taken out" karuta-controller detach slots first

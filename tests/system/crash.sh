@@ -109,17 +109,7 @@ echo "# $(grep -a 'GUEST slowest' console | tr -d '\r')"
 echo "# host, ms: updates $(sed -n 's/.*goes on after \(.*\) ms.*/\1/p' updates | sort -n | tr '\n' ' ')"
 echo "# host, ms: all $(sed -n 's/.*goes on after \(.*\) ms.*/\1/p' notes | sort -n | tr '\n' ' ')"
 
-too_often() {
-	local i
-	for ((i = 0; i < 8; i++)); do
-		noted 'died too often' && return
-		kill_card
-		sleep 0.3
-		wait_for 5 in_use
-	done
-	return 1
-}
-check "a card that dies too often is not started again" too_often
+check "a card that dies too often is not started again" kill_for_good $controller karuta-card-volume notes
 check "the guest loses it" wait_for 30 heard 'lost its disk'
 check "status says that it failed" sh -c "karuta-controller status crash | awk '\$2 == \"data\" { print \$4 }' | grep -qx failed"
 karuta-controller detach crash end >/dev/null

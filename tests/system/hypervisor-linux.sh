@@ -54,8 +54,10 @@ for ((i = 1; i <= 3; i++)); do
 done
 karuta-controller attach linux kind=null slot=5 name=five >/dev/null
 wait_for 10 heard sees 4
-kill -9 "$(pgrep -P $controller -x karuta-card-nul)"
-check "Linux lets go of a card that died" wait_for 10 heard 'lost it' 4
+kill -9 "$(pgrep -P $controller -f karuta-card-null)"
+check "a card that died goes on" wait_for 10 grep -q 'goes on after' notes
+kill_for_good $controller karuta-card-null notes
+check "Linux lets go of one that is not started again" wait_for 20 heard 'lost it' 4
 karuta-controller detach linux five --force >/dev/null
 check "another one takes its place" wait_for 10 karuta-controller attach linux kind=null slot=5 name=five
 wait_for 10 heard sees 5

@@ -61,5 +61,17 @@ wait_for() {
 	done
 }
 
+# kill_for_good CONTROLLER CARD NOTES: a card's program, each time it is started, until it is not any more. CARD: as in its
+# command line.
+kill_for_good() {
+	local end=$((SECONDS + 60)) last=0 card
+	until grep -q 'died too often' "$3"; do
+		[ $SECONDS -lt $end ] || return 1
+		card=$(pgrep -P "$1" -f "$2")
+		[ -z "$card" ] || [ "$card" = "$last" ] || { kill -9 "$card" && last=$card; }
+		sleep 0.1
+	done
+}
+
 # At the end of every test script.
 finish() { [ "$failures" = 0 ]; }

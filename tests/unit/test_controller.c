@@ -436,6 +436,21 @@ static void dead_card_is_started_again(void **state)
 	kill_instance(pid);
 }
 
+/* Another process would serve an empty disk as if it was the same. */
+static void volume_in_memory_is_not_started_again(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"volume\", \"name\": \"v\", "
+					      "\"store\": \"ram:\", \"size\": \"1M\"}");
+
+	(void)state;
+	assert_int_equal(sh("./karuta-controller update test v --socket s"), 1);
+	assert_true(says("what is in its memory would be lost"));
+	kill_card(pid);
+	wait_noted("card v (slot 1) failed: killed by signal 9", 1);
+	assert_int_not_equal(sh("grep 'started again' notes"), 0);
+	kill_instance(pid);
+}
+
 /* The hypervisor refuses the new process each time. */
 static void card_that_is_not_taken_back_fails(void **state)
 {
@@ -740,6 +755,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(other_peoples_sockets_stay),
 		cmocka_unit_test(dead_card_is_reported_and_replaced),
 		cmocka_unit_test(dead_card_is_started_again),
+		cmocka_unit_test(volume_in_memory_is_not_started_again),
 		cmocka_unit_test(card_that_is_not_taken_back_fails),
 		cmocka_unit_test(program_is_replaced),
 		cmocka_unit_test(clingy_card_is_ended),
