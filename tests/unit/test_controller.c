@@ -1,151 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The controller as a whole, with stand-ins for the programs that it launches: this very program,
- * copied beside the controller under their names. What a hostile or broken one can do to it, what
- * callers of its socket can, and what is left behind.
+ * What a hostile or broken program can do to the controller, what callers of its socket can, and
+ * what is left behind.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/base.h"
-#include "fake_programs.h"
-#include "os/clock.h"
-#include "os/fd.h"
-
-#define SECONDS 30 /* more than enough for anything that is waited for here */
-
-static char folder[64] = "/tmp/karuta-test-XXXXXX";
-
-/* Runs a shell command in the folder; its output, both kinds, goes to `output`. */
-__attribute__((format(printf, 1, 2))) static int sh(const char *format, ...);
-static char output[32768];
-
-static int sh(const char *format, ...)
-{
-	CLEANUP_FREE char *command = NULL;
-	CLEANUP_FREE char *wrapped = NULL;
-	va_list args;
-	FILE *pipe;
-	size_t got;
-	int status;
-
-	va_start(args, format);
-	assert_true(vasprintf(&command, format, args) > 0);
-	va_end(args);
-	assert_true(asprintf(&wrapped, "cd %s && {\n%s\n} 2>&1", folder, command) > 0);
-	pipe = popen(wrapped, "r");
-	assert_non_null(pipe);
-	got = fread(output, 1, sizeof(output) - 1, pipe);
-	output[got] = '\0';
-	status = pclose(pipe);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* A client verb on the instance under test. */
-#define VERB(verb, ...) sh("./karuta-controller " verb " --socket s", ##__VA_ARGS__)
-
-static bool says(const char *text)
-{
-	return strstr(output, text) != NULL;
-}
-
-/* Starts `run` in the background on a kernel of that kind. */
-static pid_t run(const char *kernel, const char *cards)
-{
-	pid_t pid;
-
-	assert_int_equal(sh("echo %s >kernel; cat >i.json <<'END'\n"
-			    "{\"name\": \"test\", \"memory\": \"64M\", \"kernel\": \"kernel\", "
-			    "\"command_line\": \"a b\", \"cards\": [%s]}\nEND\n",
-			    kernel, cards),
-			 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		if (chdir(folder) < 0 || !freopen("console", "w", stdout) ||
-		    !freopen("notes", "w", stderr))
-			_exit(90);
-		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 50) < 0)
-			_exit(91);
-		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 52) < 0)
-			_exit(91);
-		execl("./karuta-controller", "karuta-controller", "run", "i.json", "--socket", "s",
-		      NULL);
-		_exit(92);
-	}
-	return pid;
-}
-
-static int wait_end(pid_t pid)
-{
-	int status;
-
-	for (unsigned i = 0; i < SECONDS * 100; i++) {
-		if (waitpid(pid, &status, WNOHANG) == pid)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-		usleep(10000);
-	}
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	fail_msg("the controller did not end");
-	return -1;
-}
-
-static void wait_running(void)
-{
-	for (unsigned i = 0; i < SECONDS * 50; i++) {
-		if (sh("./karuta-controller status test --socket s") == 0 && says(": running"))
-			return;
-		usleep(20000);
-	}
-	sh("cat notes");
-	fail_msg("not running: %s", output);
-}
-
-static pid_t run_until_running(const char *kernel, const char *cards)
-{
-	pid_t pid = run(kernel, cards);
-
-	wait_running();
-	return pid;
-}
-
-static void kill_instance(pid_t pid)
-{
-	VERB("kill test");
-	assert_int_equal(wait_end(pid), 1);
-}
-
-static unsigned count_fds(pid_t pid)
-{
-	char path[64];
-	unsigned count = 0;
-	DIR *directory;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	directory = opendir(path);
-	assert_non_null(directory);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
-}
+#include "controller_harness.h"
 
 /* The controller closes a caller's connection a little after the caller has gone: the count that
  * stays. */
@@ -376,132 +234,6 @@ static void dead_card_is_reported_and_replaced(void **state)
 	assert_int_equal(VERB("stop test"), 0);
 	assert_int_equal(wait_end(pid), 0);
 }
-
-#define VOLUME "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"good.vol\", \"key_fd\": 50}"
-
-/* Until `text` has been noted so many times. */
-static void wait_noted(const char *text, unsigned times)
-{
-	if (sh("for i in $(seq 500); do [ $(grep -c '%s' notes) -ge %u ] && exit 0; sleep 0.02; "
-	       "done; cat notes; exit 1",
-	       text, times))
-		fail_msg("not noted: %s: %s", text, output);
-}
-
-/* A caller's descriptor is there for a moment after it has its answer. */
-static void expect_fds(pid_t pid, unsigned count)
-{
-	for (unsigned i = 0; i < 100 && count_fds(pid) != count; i++)
-		usleep(20000);
-	assert_int_equal(count_fds(pid), count);
-}
-
-static unsigned settled_fds(pid_t pid)
-{
-	usleep(200000);
-	return count_fds(pid);
-}
-
-static void kill_card(pid_t pid)
-{
-	assert_int_equal(sh("pkill -KILL -P %d -f karuta-card", pid), 0);
-}
-
-/* With everything that it had; so many times, and then no more. */
-static void dead_card_is_started_again(void **state)
-{
-	pid_t pid = run_until_running("GOOD", VOLUME);
-	unsigned before = settled_fds(pid);
-
-	(void)state;
-	for (unsigned i = 1; i <= 5; i++) {
-		kill_card(pid);
-		wait_noted("card v (slot 1) goes on after", i);
-		VERB("status test");
-		assert_true(says("attached"));
-		assert_true(says("3=socket: 4=memfd:karuta-card-state 5=good.vol "
-				 "6=memfd:karuta-key 7=memfd:karuta-status key=open sesame"));
-		expect_fds(pid, before);
-	}
-	kill_card(pid);
-	wait_noted("died too often", 1);
-	assert_int_equal(sh("./karuta-controller detach test v --socket s"), 1);
-	assert_true(says("being started again"));
-	wait_noted("card v (slot 1) failed: killed by signal 9", 1);
-	assert_int_equal(sh("./karuta-controller detach test v --socket s"), 0);
-	assert_int_not_equal(sh("pgrep -P %d -f karuta-card", pid), 0);
-	assert_int_equal(sh("./karuta-controller attach test kind=volume name=v store=good.vol "
-			    "key_fd=9 --socket s 9<key"),
-			 0);
-	kill_instance(pid);
-}
-
-/* Another process would serve an empty disk as if it was the same. */
-static void volume_in_memory_is_not_started_again(void **state)
-{
-	pid_t pid = run_until_running("GOOD", "{\"kind\": \"volume\", \"name\": \"v\", "
-					      "\"store\": \"ram:\", \"size\": \"1M\"}");
-
-	(void)state;
-	assert_int_equal(sh("./karuta-controller update test v --socket s"), 1);
-	assert_true(says("what is in its memory would be lost"));
-	kill_card(pid);
-	wait_noted("card v (slot 1) failed: killed by signal 9", 1);
-	assert_int_not_equal(sh("grep 'started again' notes"), 0);
-	kill_instance(pid);
-}
-
-/* The hypervisor refuses the new process each time. */
-static void card_that_is_not_taken_back_fails(void **state)
-{
-	pid_t pid = run_until_running("PICKY", VOLUME);
-
-	(void)state;
-	kill_card(pid);
-	wait_noted("the fake does not do that; it is started again", 2);
-	wait_noted("card v (slot 1) failed", 1);
-	kill_instance(pid);
-}
-
-static void program_is_replaced(void **state)
-{
-	pid_t pid = run_until_running("GOOD", VOLUME);
-	unsigned before = settled_fds(pid);
-
-	(void)state;
-	assert_int_equal(sh("cp karuta-card-volume other && "
-			    "./karuta-controller update test v ./other --socket s"),
-			 0);
-	assert_true(says("card v (slot 1) goes on after"));
-	assert_int_equal(sh("readlink /proc/$(pgrep -P %d -f karuta-card)/exe | grep other", pid),
-			 0);
-	/* What runs is what is started again after a death. */
-	kill_card(pid);
-	wait_noted("goes on after", 2);
-	assert_int_equal(sh("readlink /proc/$(pgrep -P %d -f karuta-card)/exe | grep other", pid),
-			 0);
-	/* A program that is of no use. */
-	assert_int_equal(sh("./karuta-controller update test v /bin/false --socket s"), 1);
-	assert_true(says("the new program is of no use: ended with exit code 1; the old one goes"));
-	wait_noted("goes on after", 3);
-	assert_int_equal(sh("readlink /proc/$(pgrep -P %d -f karuta-card)/exe | grep other", pid),
-			 0);
-	VERB("status test");
-	assert_true(says("key=open sesame"));
-	assert_int_equal(sh("./karuta-controller update test v /etc/passwd --socket s"), 1);
-	assert_true(says("program /etc/passwd: Permission denied"));
-	assert_int_equal(sh("./karuta-controller update test v missing --socket s"), 2);
-	assert_int_equal(sh("./karuta-controller update test nobody --socket s"), 1);
-	/* Back to the one that is installed. */
-	assert_int_equal(sh("./karuta-controller update test v --socket s"), 0);
-	assert_int_equal(
-		sh("readlink /proc/$(pgrep -P %d -f karuta-card)/exe | grep karuta-card-volume",
-		   pid),
-		0);
-	expect_fds(pid, before);
-	kill_instance(pid);
-}
-
 static void clingy_card_is_ended(void **state)
 {
 	pid_t pid = run_until_running("GOOD", "{\"kind\": \"volume\", \"name\": \"v\", \"store\": "
@@ -693,7 +425,6 @@ static void console_is_followed(void **state)
 	assert_string_equal(output, "bye\n");
 }
 
-/* This program under the names of those that the controller launches. */
 static void passes_limits_on(void **state)
 {
 	pid_t pid = run_until_running("GOOD", "");
@@ -705,38 +436,6 @@ static void passes_limits_on(void **state)
 	assert_int_equal(sh("pgrep -a -P %d -f karuta-card-local", pid), 0);
 	assert_true(says("--size 1048576 --iops 500:2000 --bandwidth 1048576 --serial l "));
 	kill_instance(pid);
-}
-
-static int make_folder(void **state)
-{
-	char self[512], controller[600];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	(void)state;
-	if (length < 0 || !mkdtemp(folder))
-		return -1;
-	self[length] = '\0';
-	snprintf(controller, sizeof(controller), "%.*s/../../bin/karuta-controller",
-		 (int)(strrchr(self, '/') - self), self);
-	return sh("cp %s karuta-controller && cp %s karuta-hypervisor && cp %s karuta-card-null && "
-		  "cp %s karuta-card-volume && cp karuta-card-null karuta-card-local && mkdir sub "
-		  "&& mkfifo fifo && "
-		  "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy; do "
-		  "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
-		  controller, self, self, self);
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return sh("rm -rf %s", folder);
-}
-
-static bool is_called(const char *path, const char *name)
-{
-	const char *slash = strrchr(path, '/');
-
-	return !strncmp(slash ? slash + 1 : path, name, strlen(name));
 }
 
 int main(int argc, char **argv)
@@ -754,10 +453,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(dying_hypervisor_attaches_nothing),
 		cmocka_unit_test(other_peoples_sockets_stay),
 		cmocka_unit_test(dead_card_is_reported_and_replaced),
-		cmocka_unit_test(dead_card_is_started_again),
-		cmocka_unit_test(volume_in_memory_is_not_started_again),
-		cmocka_unit_test(card_that_is_not_taken_back_fails),
-		cmocka_unit_test(program_is_replaced),
 		cmocka_unit_test(clingy_card_is_ended),
 		cmocka_unit_test(simple_verbs),
 		cmocka_unit_test(signals_stop_and_kill),
@@ -768,13 +463,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(console_is_followed),
 	};
 
-	if (is_called(argv[0], "karuta-hypervisor"))
-		fake_hypervisor(argc, argv);
-	if (is_called(argv[0], "karuta-card-"))
-		fake_card(argc, argv);
-	if (access("/dev/kvm", R_OK | W_OK) < 0) {
-		puts("the controller hands /dev/kvm on, and there is none");
-		return 77;
-	}
+	be_what_is_launched(argc, argv);
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

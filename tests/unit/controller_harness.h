@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The controller as a whole, with stand-ins for the programs that it launches: this very program,
+ * copied beside the controller under their names.
+ */
+#ifndef KARUTA_TEST_CONTROLLER_HARNESS_H
+#define KARUTA_TEST_CONTROLLER_HARNESS_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "fake_programs.h"
+#include "os/clock.h"
+#include "os/fd.h"
+
+#define SECONDS 30 /* more than enough for anything that is waited for here */
+
+static char folder[64] = "/tmp/karuta-test-XXXXXX";
+
+/* Runs a shell command in the folder; its output, both kinds, goes to `output`. */
+__attribute__((format(printf, 1, 2))) static inline int sh(const char *format, ...);
+static char output[32768];
+
+static inline int sh(const char *format, ...)
+{
+	CLEANUP_FREE char *command = NULL;
+	CLEANUP_FREE char *wrapped = NULL;
+	va_list args;
+	FILE *pipe;
+	size_t got;
+	int status;
+
+	va_start(args, format);
+	assert_true(vasprintf(&command, format, args) > 0);
+	va_end(args);
+	assert_true(asprintf(&wrapped, "cd %s && {\n%s\n} 2>&1", folder, command) > 0);
+	pipe = popen(wrapped, "r");
+	assert_non_null(pipe);
+	got = fread(output, 1, sizeof(output) - 1, pipe);
+	output[got] = '\0';
+	status = pclose(pipe);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A client verb on the instance under test. */
+#define VERB(verb, ...) sh("./karuta-controller " verb " --socket s", ##__VA_ARGS__)
+
+static inline bool says(const char *text)
+{
+	return strstr(output, text) != NULL;
+}
+
+/* Starts `run` in the background on a kernel of that kind. */
+static inline pid_t run(const char *kernel, const char *cards)
+{
+	pid_t pid;
+
+	assert_int_equal(sh("echo %s >kernel; cat >i.json <<'END'\n"
+			    "{\"name\": \"test\", \"memory\": \"64M\", \"kernel\": \"kernel\", "
+			    "\"command_line\": \"a b\", \"cards\": [%s]}\nEND\n",
+			    kernel, cards),
+			 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (chdir(folder) < 0 || !freopen("console", "w", stdout) ||
+		    !freopen("notes", "w", stderr))
+			_exit(90);
+		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 50) < 0)
+			_exit(91);
+		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 52) < 0)
+			_exit(91);
+		execl("./karuta-controller", "karuta-controller", "run", "i.json", "--socket", "s",
+		      NULL);
+		_exit(92);
+	}
+	return pid;
+}
+
+static inline int wait_end(pid_t pid)
+{
+	int status;
+
+	for (unsigned i = 0; i < SECONDS * 100; i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+		usleep(10000);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	fail_msg("the controller did not end");
+	return -1;
+}
+
+static inline void wait_running(void)
+{
+	for (unsigned i = 0; i < SECONDS * 50; i++) {
+		if (sh("./karuta-controller status test --socket s") == 0 && says(": running"))
+			return;
+		usleep(20000);
+	}
+	sh("cat notes");
+	fail_msg("not running: %s", output);
+}
+
+static inline pid_t run_until_running(const char *kernel, const char *cards)
+{
+	pid_t pid = run(kernel, cards);
+
+	wait_running();
+	return pid;
+}
+
+static inline void kill_instance(pid_t pid)
+{
+	VERB("kill test");
+	assert_int_equal(wait_end(pid), 1);
+}
+
+static inline unsigned count_fds(pid_t pid)
+{
+	char path[64];
+	unsigned count = 0;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	directory = opendir(path);
+	assert_non_null(directory);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
+}
+
+/* This program under the names of those that the controller launches. */
+static inline int make_folder(void **state)
+{
+	char self[512], controller[600];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	(void)state;
+	if (length < 0 || !mkdtemp(folder))
+		return -1;
+	self[length] = '\0';
+	snprintf(controller, sizeof(controller), "%.*s/../../bin/karuta-controller",
+		 (int)(strrchr(self, '/') - self), self);
+	return sh("cp %s karuta-controller && cp %s karuta-hypervisor && cp %s karuta-card-null && "
+		  "cp %s karuta-card-volume && cp karuta-card-null karuta-card-local && mkdir sub "
+		  "&& mkfifo fifo && "
+		  "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy; do "
+		  "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
+		  controller, self, self, self);
+}
+
+static inline int remove_folder(void **state)
+{
+	(void)state;
+	return sh("rm -rf %s", folder);
+}
+
+static inline bool is_called(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return !strncmp(slash ? slash + 1 : path, name, strlen(name));
+}
+
+/* Is this a copy of the program, launched by the controller? Then it does not return. */
+static inline void be_what_is_launched(int argc, char **argv)
+{
+	if (is_called(argv[0], "karuta-hypervisor"))
+		fake_hypervisor(argc, argv);
+	if (is_called(argv[0], "karuta-card-"))
+		fake_card(argc, argv);
+	if (access("/dev/kvm", R_OK | W_OK) == 0)
+		return;
+	puts("the controller hands /dev/kvm on, and there is none");
+	exit(77);
+}
+
+#endif
