@@ -26,7 +26,7 @@ n=0
 until [ -b $disk ] || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done
 [ -b $disk ] || { echo "GUEST has no disk"; poweroff -f; }
 ended() { [ -e /sys/bus/pci/devices/0000:00:06.0 ]; }
-pattern() { seq 60000 | sed "s/^/$1 /" 2>/dev/null | head -c 524288; }
+pattern() { seq 100000 | sed "s/^/$1 /" 2>/dev/null | head -c 524288; }
 verify() {
 	round=0
 	until ended; do
@@ -64,7 +64,7 @@ poweroff -f
 INIT
 cat >crash.json <<END
 { "name": "crash", "memory": "256M", "cpus": 2, "kernel": "$kernel", "initrd": "initrd",
-  "command_line": "console=ttyS0 quiet panic=-1",
+  "command_line": "console=ttyS0 loglevel=6 panic=-1",
   "cards": [{ "slot": 1, "name": "data", "kind": "volume", "store": "data.vol", "key_fd": 5 }] }
 END
 karuta-controller run crash.json >console 2>notes 5<key &
@@ -110,10 +110,10 @@ echo "# host, ms: updates $(sed -n 's/.*goes on after \(.*\) ms.*/\1/p' updates 
 echo "# host, ms: all $(sed -n 's/.*goes on after \(.*\) ms.*/\1/p' notes | sort -n | tr '\n' ' ')"
 
 check "a card that dies too often is not started again" kill_for_good $controller karuta-card-volume notes
-check "the guest loses it" wait_for 30 heard 'lost its disk'
+check "the guest loses it" wait_for 40 heard 'lost its disk'
 check "status says that it failed" sh -c "karuta-controller status crash | awk '\$2 == \"data\" { print \$4 }' | grep -qx failed"
 karuta-controller detach crash end >/dev/null
 wait $controller
 check "power-off ends the instance with 0" test $? = 0
-[ $failures = 0 ] || sed 's/^/# /' console notes updates | tail -n 120
+[ $failures = 0 ] || sed 's/^/# /' console notes updates | tail -n 300
 finish
