@@ -40,6 +40,7 @@ enum call {
 	CALL_DISABLE,
 	CALL_RESET,
 	CALL_POLL,
+	CALL_BEHIND,
 	CALLS
 };
 
@@ -58,6 +59,7 @@ static const uint16_t commands[CALLS] = {
 	[CALL_DISABLE] = VFIO_USER_SET_IRQS,
 	[CALL_RESET] = VFIO_USER_RESET,
 	[CALL_POLL] = VFIO_USER_DMA_WRITE,
+	[CALL_BEHIND] = VFIO_USER_REGION_WRITE,
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -190,6 +192,8 @@ static int make_call(struct vfu_client *client, enum call call, int fd)
 		return vfu_client_write(client, 0, 8, bytes, 4);
 	case CALL_POST:
 		return vfu_client_post(client, 0, 8, bytes, 8);
+	case CALL_BEHIND:
+		return vfu_client_write_behind(client, 0, 8, bytes, 8);
 	case CALL_BIND:
 		return vfu_client_bind_irqs(client, 2, 0, fds, ARRAY_LEN(fds));
 	case CALL_DISABLE:
