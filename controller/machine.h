@@ -82,6 +82,7 @@ struct slot {
 	int old_program; /* while an update is being tried: what it goes back to; else -1 */
 	uint64_t restart_at;
 	uint64_t away_since;
+	char death[STATUS_TEXT_SIZE];  /* why it ended last */
 	uint64_t deaths[RESTARTS_MAX]; /* when; a ring */
 	unsigned death_count;
 };

@@ -48,6 +48,7 @@ static void note_death(struct machine *machine, struct slot *slot, const char *w
 {
 	unsigned deaths = recent_deaths(slot, now);
 
+	snprintf(slot->death, sizeof(slot->death), "%s", why);
 	if (deaths >= RESTARTS_MAX) {
 		machine_note(machine, CARD_FORMAT ": %s; it died too often to be started again",
 			     CARD(slot), why);
@@ -148,6 +149,7 @@ void restart_relinked(struct machine *machine, struct slot *slot, int result, co
 		return;
 	}
 	slot->state = SLOT_ATTACHED;
+	slot->death[0] = '\0';
 	os_close(&slot->old_program);
 	snprintf(answer, sizeof(answer), CARD_FORMAT " goes on after %llu.%llu ms", CARD(slot),
 		 (unsigned long long)(us / 1000), (unsigned long long)(us % 1000 / 100));

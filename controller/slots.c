@@ -137,6 +137,9 @@ void slots_fail(struct machine *machine, struct slot *slot)
 	watch_why(&slot->watch, slot->why, sizeof(slot->why));
 	if (!slot->watch.exited && !slot->watch.broken)
 		snprintf(slot->why, sizeof(slot->why), "it broke the bus protocol");
+	/* On its way back: what counts is why it had to. */
+	if (slot->state != SLOT_ATTACHED && slot->death[0])
+		snprintf(slot->why, sizeof(slot->why), "%s", slot->death);
 	snprintf(text, sizeof(text), CARD_FORMAT " failed: %s", CARD(slot), slot->why);
 	machine_note(machine, "%s", text);
 	machine_answer(machine, &slot->ticket, EIO, text);
