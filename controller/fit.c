@@ -46,6 +46,7 @@ struct fitting {
 	struct launch launch;
 	const struct kit *kit;
 	int key; /* this process's own, until it was started */
+	bool stands_by;
 };
 
 /* The size that the specification gives, or all of the store in whole 4 KiB blocks. */
@@ -146,24 +147,34 @@ static int fit_all(struct fitting *fitting, struct slot *slot, struct error *err
 		return ret;
 	launch_give_option(&fitting->launch, "--bus-fd", slot->bus.theirs);
 	launch_give_option(&fitting->launch, "--state-fd", slot->area.fd);
+	if (fitting->stands_by)
+		launch_option(&fitting->launch, "--stand-by", NULL);
 	launch_user(&fitting->launch, slot->number);
 	for (size_t i = 0; ret == 0 && i < card->kind->member_count; i++)
 		ret = fit_member(fitting, card, i, error);
 	return ret;
 }
 
-/* Starts it for the first time, or again. */
-static int start(struct machine *machine, struct slot *slot, struct error *error)
+static int run(struct machine *machine, struct slot *slot, struct fitting *fitting,
+	       struct error *error)
 {
-	struct fitting fitting = {.kit = &slot->kit, .key = -1};
+	if (fitting->stands_by)
+		return watch_start_beside(&slot->successor, &slot->watch, &fitting->launch, error);
+	if (slot->watch.loop)
+		return watch_restart(&slot->watch, &fitting->launch, error);
+	return watch_start(&slot->watch, &fitting->launch, STATUS_CARD, machine->loop, error);
+}
+
+/* For the first time, again, or beside the one that runs. */
+static int start(struct machine *machine, struct slot *slot, bool beside, struct error *error)
+{
+	struct fitting fitting = {.kit = &slot->kit, .key = -1, .stands_by = beside};
 	int ret = launch_begin(&fitting.launch, slot->card.kind->program, slot->kit.program, error);
 
 	if (ret == 0)
 		ret = fit_all(&fitting, slot, error);
-	if (ret == 0 && slot->watch.loop)
-		ret = watch_restart(&slot->watch, &fitting.launch, error);
-	else if (ret == 0)
-		ret = watch_start(&slot->watch, &fitting.launch, STATUS_CARD, machine->loop, error);
+	if (ret == 0)
+		ret = run(machine, slot, &fitting, error);
 	os_close(&slot->bus.theirs);
 	os_close(&fitting.key);
 	launch_free(&fitting.launch);
@@ -193,13 +204,18 @@ int fit_card(struct machine *machine, struct slot *slot, struct error *error)
 	card_spec_close_key(&slot->card);
 	if (ret == 0)
 		ret = area_create(&slot->area, "karuta-card-state", AREA_STATE_SIZE, false, error);
-	return ret < 0 ? ret : start(machine, slot, error);
+	return ret < 0 ? ret : start(machine, slot, false, error);
 }
 
 int fit_card_again(struct machine *machine, struct slot *slot, struct error *error)
 {
 	link_close(&slot->bus);
-	return start(machine, slot, error);
+	return start(machine, slot, false, error);
+}
+
+int fit_successor(struct machine *machine, struct slot *slot, struct error *error)
+{
+	return start(machine, slot, true, error);
 }
 
 /* Descriptors that the hypervisor keeps and the controller does not. */

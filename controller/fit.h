@@ -12,6 +12,9 @@ int fit_card(struct machine *machine, struct slot *slot, struct error *error);
 /* Starts it again, with the same state area, status page, store and key and a new bus link, after
  * its last process has ended. */
 int fit_card_again(struct machine *machine, struct slot *slot, struct error *error);
+/* Starts slot->successor on the same things beside the process that uses them; it goes on when that
+ * one has stopped. */
+int fit_successor(struct machine *machine, struct slot *slot, struct error *error);
 /* Starts the hypervisor with its channels, pages, /dev/kvm, kernel and initrd. */
 int fit_hypervisor(struct machine *machine, struct error *error);
 

@@ -47,7 +47,7 @@ enum slot_state {
 	SLOT_ATTACHED,
 	SLOT_EJECTING,	/* the guest was asked to let go */
 	SLOT_LEAVING,	/* the hypervisor has let go; the program is about to end */
-	SLOT_STOPPING,	/* the program was asked to end, for another one */
+	SLOT_PREPARING, /* in use, while another program gets ready to take over */
 	SLOT_AWAY,	/* it has ended, or is about to; it is started again at `restart_at` */
 	SLOT_RETURNING, /* it runs again, not READY yet */
 	SLOT_RELINKING, /* RELINK is on its way */
@@ -79,7 +79,9 @@ struct slot {
 	char why[STATUS_TEXT_SIZE];
 
 	/* restart.c */
-	int old_program; /* while an update is being tried: what it goes back to; else -1 */
+	int old_program;	/* while an update is being tried: what it goes back to; else -1 */
+	struct watch successor; /* PREPARING: the process that stands by; then the one that ends */
+	uint64_t stop_by;	/* when that one is killed */
 	uint64_t restart_at;
 	uint64_t away_since;
 	char death[STATUS_TEXT_SIZE];  /* why it ended last */
@@ -93,7 +95,8 @@ struct slot {
 		       .area = AREA_NONE,                                                          \
 		       .bus = LINK_NONE,                                                           \
 		       .kit = KIT_NONE,                                                            \
-		       .old_program = -1})
+		       .old_program = -1,                                                          \
+		       .successor = WATCH_NONE})
 
 /* A command that waits for its turn; one is on its way at a time. */
 struct order {
@@ -192,7 +195,13 @@ void slots_free(struct machine *machine);
 /* restart.c */
 /* The card is of no use as it is, and the hypervisor waits for it to come back. */
 void restart_begin(struct machine *machine, struct slot *slot, uint64_t now);
-/* One of the states STOPPING to RELINKING. */
+/* The process that another has taken the place of. */
+void restart_reap(struct slot *slot, uint64_t now);
+/* PREPARING, with the card in use as before. */
+void restart_prepare(struct machine *machine, struct slot *slot, uint64_t now);
+/* From PREPARING back to ATTACHED. */
+void restart_drop_update(struct machine *machine, struct slot *slot, const char *why);
+/* One of the states AWAY to RELINKING. */
 void restart_turn(struct machine *machine, struct slot *slot, uint64_t now);
 void restart_relinked(struct machine *machine, struct slot *slot, int result, const char *text);
 /* Another program for a card that is in use; `path` NULL: the installed one. */

@@ -11,7 +11,7 @@ static const char *const slot_states[] = {
 	[SLOT_EMPTY] = "empty",		 [SLOT_STARTING] = "starting",
 	[SLOT_CONNECTING] = "starting",	 [SLOT_ATTACHED] = "attached",
 	[SLOT_EJECTING] = "ejecting",	 [SLOT_LEAVING] = "leaving",
-	[SLOT_FAILED] = "failed",	 [SLOT_STOPPING] = "updating",
+	[SLOT_FAILED] = "failed",	 [SLOT_PREPARING] = "updating",
 	[SLOT_AWAY] = "restarting",	 [SLOT_RETURNING] = "restarting",
 	[SLOT_RELINKING] = "restarting",
 };

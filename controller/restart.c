@@ -4,10 +4,15 @@
  * the old one, while the hypervisor lets the guest wait. The same way leads to another program.
  *
  *	ATTACHED -> AWAY -> RETURNING -> RELINKING -> ATTACHED
- *	    |        ^ ^        |            |
- *	    +-> STOPPING +------+------------+
+ *	  |  ^       ^       ^ |           |
+ *	  v  |       +-------|-+-----------+
+ *	PREPARING -----------+
  *
- * Whatever goes wrong counts as another death. After too many nothing is started any more; the
+ * The other program is started beside the one that runs and does all that takes long; what is left
+ * for the guest to wait for is the end of the one and the last step of the other. A program that
+ * does not get that far, or cannot read the state, changes nothing.
+ *
+ * Whatever else goes wrong counts as another death. After too many nothing is started any more; the
  * hypervisor gives up then, as it does when all of this takes too long, and says FAILED.
  */
 #include <errno.h>
@@ -60,6 +65,25 @@ static void note_death(struct machine *machine, struct slot *slot, const char *w
 	go_away(slot, now + pauses[min_u64(deaths, ARRAY_LEN(pauses) - 1)]);
 }
 
+static void forget_successor(struct slot *slot)
+{
+	watch_free(&slot->successor);
+	link_close(&slot->bus);
+}
+
+void restart_drop_update(struct machine *machine, struct slot *slot, const char *why)
+{
+	char text[STATUS_TEXT_SIZE + 96];
+
+	forget_successor(slot);
+	os_close(&slot->kit.program);
+	slot->kit.program = os_steal_fd(&slot->old_program);
+	slot->state = SLOT_ATTACHED;
+	snprintf(text, sizeof(text), CARD_FORMAT ": not updated: %s", CARD(slot), why);
+	machine_note(machine, "%s", text);
+	machine_answer(machine, &slot->ticket, EIO, text);
+}
+
 void restart_begin(struct machine *machine, struct slot *slot, uint64_t now)
 {
 	char why[STATUS_TEXT_SIZE] = "it broke the bus protocol or did not answer";
@@ -68,6 +92,8 @@ void restart_begin(struct machine *machine, struct slot *slot, uint64_t now)
 		watch_why(&slot->watch, why, sizeof(why));
 	slot->away_since = now;
 	slot->grace = 0;
+	if (slot->state == SLOT_PREPARING)
+		restart_drop_update(machine, slot, "the card died meanwhile and is started again");
 	note_death(machine, slot, why, now);
 }
 
@@ -98,18 +124,11 @@ static void did_not_return(struct machine *machine, struct slot *slot, const cha
 		note_death(machine, slot, why, now);
 }
 
-static void turn_stopping(struct slot *slot, uint64_t now)
-{
-	if (watch_runs(&slot->watch) && now < slot->deadline)
-		return;
-	go_away(slot, now);
-}
-
 static void turn_away(struct machine *machine, struct slot *slot, uint64_t now)
 {
 	struct error error = {0};
 
-	if (watch_runs(&slot->watch) || now < slot->restart_at)
+	if (watch_runs(&slot->watch) || watch_runs(&slot->successor) || now < slot->restart_at)
 		return;
 	if (fit_card_again(machine, slot, &error) < 0) {
 		did_not_return(machine, slot, error.text, now);
@@ -124,6 +143,9 @@ static void turn_returning(struct machine *machine, struct slot *slot, uint64_t 
 	const struct watch *watch = &slot->watch;
 	char why[STATUS_TEXT_SIZE];
 
+	/* Until the new one is on it, the page is the old one's. */
+	if (watch->view.standing_by && !watch->exited && now < slot->deadline)
+		return;
 	if (watch->exited || watch->broken || watch->view.state == STATUS_FAILED) {
 		watch_why(watch, why, sizeof(why));
 		did_not_return(machine, slot, why, now);
@@ -163,12 +185,12 @@ void restart_turn(struct machine *machine, struct slot *slot, uint64_t now)
 
 	if (seen == STATUS_SLOT_EMPTY || seen == STATUS_SLOT_FAILED) {
 		link_close(&slot->bus);
+		machine_answer(machine, &slot->ticket, ECANCELED,
+			       "the card is not in use any more");
 		if (seen == STATUS_SLOT_EMPTY)
 			slots_leave(slot);
 		else
 			slots_fail(machine, slot);
-	} else if (slot->state == SLOT_STOPPING) {
-		turn_stopping(slot, now);
 	} else if (slot->state == SLOT_AWAY) {
 		turn_away(machine, slot, now);
 	} else if (slot->state == SLOT_RETURNING) {
@@ -194,6 +216,51 @@ static int check_update(const struct machine *machine, const struct slot *slot, 
 	return 0;
 }
 
+/* From here on the one that stands by goes on as soon as the other has stopped, however that may
+ * come about. */
+static void change_over(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	struct error error = {0};
+	int ret = watch_swap(&slot->watch, &slot->successor, &error);
+
+	watch_stop(&slot->successor);
+	slot->state = SLOT_RETURNING;
+	slot->away_since = now;
+	slot->stop_by = now + STOP_DEADLINE;
+	slot->deadline = now + UPDATE_DEADLINE;
+	if (ret < 0)
+		did_not_return(machine, slot, error.text, now);
+}
+
+void restart_reap(struct slot *slot, uint64_t now)
+{
+	struct watch *old = &slot->successor;
+
+	if (!old->pid || slot->state == SLOT_PREPARING)
+		return;
+	if (!watch_runs(old))
+		watch_free(old);
+	else if (now >= slot->stop_by)
+		watch_kill(old);
+}
+
+void restart_prepare(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	unsigned seen = slots_seen(machine, slot);
+	char why[STATUS_TEXT_SIZE];
+
+	if (seen == STATUS_SLOT_EMPTY || seen == STATUS_SLOT_FAILED) {
+		restart_drop_update(machine, slot, "the card is not in use any more");
+	} else if (slot->successor.exited) {
+		watch_why(&slot->successor, why, sizeof(why));
+		restart_drop_update(machine, slot, why);
+	} else if (slot->watch.view.standing_by) {
+		change_over(machine, slot, now);
+	} else if (now >= slot->deadline) {
+		restart_drop_update(machine, slot, "the new program did not get ready in time");
+	}
+}
+
 int restart_update(struct machine *machine, const char *name, const char *path, uint64_t ticket,
 		   struct error *error)
 {
@@ -209,12 +276,19 @@ int restart_update(struct machine *machine, const char *name, const char *path, 
 		path ? launch_find_path(path, error) : launch_find(slot->card.kind->program, error);
 	if (program < 0)
 		return program;
+	/* Of an update before this one, if it still takes its leave: it has nothing left to do. */
+	watch_free(&slot->successor);
 	slot->old_program = slot->kit.program;
 	slot->kit.program = program;
+	ret = fit_successor(machine, slot, error);
+	if (ret < 0) {
+		forget_successor(slot);
+		os_close(&slot->kit.program);
+		slot->kit.program = os_steal_fd(&slot->old_program);
+		return ret;
+	}
 	slot->ticket = ticket;
-	slot->state = SLOT_STOPPING;
-	slot->away_since = os_now();
-	slot->deadline = slot->away_since + STOP_DEADLINE;
-	watch_stop(&slot->watch);
+	slot->state = SLOT_PREPARING;
+	slot->deadline = os_now() + MACHINE_READY_DEADLINE;
 	return 0;
 }

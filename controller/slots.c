@@ -40,6 +40,7 @@ static void make_empty(struct slot *slot)
 	os_close(&slot->kit.store);
 	key_free(&slot->kit.key);
 	os_close(&slot->old_program);
+	watch_free(&slot->successor);
 	*slot = SLOT_NONE(number);
 }
 
@@ -212,7 +213,8 @@ static bool has_died(struct slot *slot, uint64_t now)
 /* A guest that has been asked to let go is not to wait for what it will not use. */
 static bool can_return(const struct machine *machine, const struct slot *slot)
 {
-	return slot->state == SLOT_ATTACHED && card_outlives_process(&slot->card) &&
+	return (slot->state == SLOT_ATTACHED || slot->state == SLOT_PREPARING) &&
+	       card_outlives_process(&slot->card) &&
 	       (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED);
 }
 
@@ -283,6 +285,7 @@ static void turn(struct machine *machine, struct slot *slot, uint64_t now)
 		return;
 	if (watch_runs(&slot->watch))
 		watch_look(&slot->watch);
+	restart_reap(slot, now);
 	switch (slot->state) {
 	case SLOT_STARTING:
 		turn_starting(machine, slot, now);
@@ -290,13 +293,17 @@ static void turn(struct machine *machine, struct slot *slot, uint64_t now)
 	case SLOT_ATTACHED:
 		turn_present(machine, slot, now);
 		break;
+	case SLOT_PREPARING:
+		restart_prepare(machine, slot, now);
+		if (slot->state != SLOT_RETURNING)
+			turn_present(machine, slot, now);
+		break;
 	case SLOT_EJECTING:
 		turn_ejecting(machine, slot, now);
 		break;
 	case SLOT_LEAVING:
 		turn_leaving(machine, slot, now);
 		break;
-	case SLOT_STOPPING:
 	case SLOT_AWAY:
 	case SLOT_RETURNING:
 	case SLOT_RELINKING:

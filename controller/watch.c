@@ -34,17 +34,22 @@ static void on_exit_event(void *context, int fd, uint32_t events)
 	reap(context, WNOHANG);
 }
 
-static int run(struct watch *watch, struct launch *launch, struct error *error)
+static int watch_exit(struct watch *watch)
+{
+	return os_loop_add(watch->loop, watch->pidfd, EPOLLIN, on_exit_event, watch);
+}
+
+static int run(struct watch *watch, int status_fd, struct launch *launch, struct error *error)
 {
 	int ret = area_create(&watch->words, "karuta-words", AREA_WORDS_SIZE, true, error);
 
 	if (ret < 0)
 		return ret;
-	launch_give_option(launch, "--status-fd", watch->status.fd);
+	launch_give_option(launch, "--status-fd", status_fd);
 	launch_give_words(launch, watch->words.fd);
 	ret = launch_run(launch, &watch->pid, &watch->pidfd, error);
 	if (ret == 0) {
-		ret = os_loop_add(watch->loop, watch->pidfd, EPOLLIN, on_exit_event, watch);
+		ret = watch_exit(watch);
 		if (ret < 0)
 			error_set(error, -ret, "watch %s: %s", launch->program, strerror(-ret));
 	}
@@ -62,7 +67,7 @@ int watch_start(struct watch *watch, struct launch *launch, enum status_role rol
 	watch->role = role;
 	ret = area_create(&watch->status, "karuta-status", STATUS_PAGE_SIZE, true, error);
 	if (ret == 0)
-		ret = run(watch, launch, error);
+		ret = run(watch, watch->status.fd, launch, error);
 	/* A card's is for its next process as well. */
 	if (role != STATUS_CARD)
 		area_hand_over(&watch->status);
@@ -91,7 +96,46 @@ int watch_restart(struct watch *watch, struct launch *launch, struct error *erro
 	watch->pid = 0;
 	watch->exited = watch->broken = false;
 	watch->exit_code = watch->signal = 0;
-	return run(watch, launch, error);
+	return run(watch, watch->status.fd, launch, error);
+}
+
+int watch_start_beside(struct watch *watch, const struct watch *now, struct launch *launch,
+		       struct error *error)
+{
+	int ret;
+
+	*watch = WATCH_NONE;
+	watch->loop = now->loop;
+	watch->role = now->role;
+	ret = run(watch, now->status.fd, launch, error);
+	if (ret < 0)
+		watch_free(watch);
+	return ret;
+}
+
+static int watch_exit_again(struct watch *watch)
+{
+	if (watch->pidfd < 0)
+		return 0;
+	os_loop_remove(watch->loop, watch->pidfd);
+	return watch_exit(watch);
+}
+
+int watch_swap(struct watch *watch, struct watch *beside, struct error *error)
+{
+	struct area status = watch->status;
+	struct watch other = *watch;
+	int ret;
+
+	*watch = *beside;
+	watch->status = status;
+	watch->view = other.view;
+	*beside = other;
+	beside->status = AREA_NONE;
+	ret = watch_exit_again(watch);
+	if (ret == 0)
+		ret = watch_exit_again(beside);
+	return ret < 0 ? error_set(error, -ret, "watch a card: %s", strerror(-ret)) : 0;
 }
 
 void watch_look(struct watch *watch)

@@ -2,6 +2,7 @@
 #include "block.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <seccomp.h>
 #include <stdlib.h>
@@ -46,6 +47,9 @@ const struct pci_identity block_identity = {
 const struct jail_syscall block_system_calls[BLOCK_SYSTEM_CALLS] = {
 	{SCMP_SYS(io_uring_enter), "reads, writes, flushes and discards of the store", {{0}}},
 	{SCMP_SYS(timerfd_settime), "wake up when a limit lets the next command through", {{0}}},
+	{SCMP_SYS(fcntl),
+	 "the file's lock goes from one process to the next",
+	 {{1, UINT32_MAX, F_OFD_SETLK}}},
 };
 
 /* ---- from the model to the store ---- */

@@ -12,15 +12,18 @@
 #include "nvme/state.h"
 #include "store/store.h"
 
-#define BLOCK_STATE_SIZE    sizeof(struct nvme_state)
+#define BLOCK_STATE_SIZE sizeof(struct nvme_state)
+#ifndef BLOCK_STATE_VERSION /* tests build programs that are older and newer */
 #define BLOCK_STATE_VERSION NVME_STATE_VERSION
+#endif
+#define BLOCK_STATE_READABLE_FROM NVME_STATE_VERSION
 _Static_assert(BLOCK_STATE_SIZE <= CARD_STATE_MAX, "it fits the state area");
 
 /* An NVMe controller: its BAR holds the registers, then MSI-X table and pending bits. */
 extern const struct pci_identity block_identity;
 
 /* For the card's table of operations. */
-enum { BLOCK_SYSTEM_CALLS = 2 };
+enum { BLOCK_SYSTEM_CALLS = 3 };
 extern const struct jail_syscall block_system_calls[BLOCK_SYSTEM_CALLS];
 
 /* What the device may do in a second. */

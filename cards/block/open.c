@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
 #include "base/base.h"
 #include "os/clock.h"
@@ -14,7 +14,7 @@
 #include "options.h"
 
 #define LOCK_PATIENCE_NS (2 * NS_PER_S)
-#define LOCK_STEP_NS	 (10 * NS_PER_MS)
+#define LOCK_STEP_MS	 1
 
 static int open_path(const struct block_options *options, struct error *error)
 {
@@ -59,7 +59,6 @@ static int reopen(const struct block_options *options, struct error *error)
 /* One writer a volume. Also what qemu-img looks at. */
 static int lock(int fd, struct error *error)
 {
-	const struct timespec step = {.tv_nsec = LOCK_STEP_NS};
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	uint64_t deadline = os_now() + LOCK_PATIENCE_NS;
 
@@ -69,7 +68,7 @@ static int lock(int fd, struct error *error)
 		if (os_now() > deadline)
 			return error_set(error, EBUSY,
 					 "is in use by another program: a volume has one writer");
-		nanosleep(&step, NULL);
+		poll(NULL, 0, LOCK_STEP_MS);
 	}
 	return 0;
 }
@@ -92,7 +91,10 @@ static int open_file(struct block_options *options, struct store **store, struct
 		os_close(&options->fd);
 	if (fd < 0)
 		return fd;
-	err = lock(fd, error);
+	options->lock_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (options->lock_fd < 0)
+		return error_set(error, errno, "cannot be locked: %s", strerror(errno));
+	err = options->is_successor ? 0 : lock(options->lock_fd, error);
 	if (err)
 		return err;
 	options->identity = identity_of(fd);
@@ -114,6 +116,22 @@ static int open_timer(struct block_limits *limits, struct error *error)
 		return 0;
 	limits->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	return limits->timer < 0 ? error_set(error, errno, "timerfd: %s", strerror(errno)) : 0;
+}
+
+int block_options_take_over(const struct block_options *options, struct error *error)
+{
+	return options->is_successor && options->lock_fd > 0 ? lock(options->lock_fd, error) : 0;
+}
+
+/* The file stays open, and locked, as long as the kernel has something to do with it, which it goes
+ * on with for a while after the end of a process. Here there is nothing any more. */
+void block_options_let_go(struct block_options *options)
+{
+	struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	if (options->lock_fd > 0)
+		fcntl(options->lock_fd, F_OFD_SETLK, &whole);
+	os_close(&options->lock_fd);
 }
 
 int block_options_open(struct block_options *options, struct store **store, struct error *error)

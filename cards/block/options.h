@@ -33,6 +33,9 @@ struct block_options {
 	bool direct;
 	struct block_limits limits;
 	uint64_t identity; /* of the file, once it is open */
+	int lock_fd; /* the same open file as the store's; 0: not open, standard input is never it
+		      */
+	bool is_successor; /* another process has the lock until block_options_take_over() */
 };
 
 /* For a card's table of options. */
@@ -59,6 +62,10 @@ void block_options_name(const struct block_options *options, const char *model,
 
 /* Opens and locks the file; makes the timer that limits need. Errors do not name the store. */
 int block_options_open(struct block_options *options, struct store **store, struct error *error);
+/* The process that it goes on from has ended: its lock is ours now. */
+int block_options_take_over(const struct block_options *options, struct error *error);
+/* At the end, after block_destroy(). */
+void block_options_let_go(struct block_options *options);
 
 /* Once all is open: locks the heap, which holds what OpenSSL keeps of the key, and gives back what
  * only the start needed. */

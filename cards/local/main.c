@@ -119,6 +119,7 @@ static void local_close(struct card *card)
 	OPENSSL_cleanse(local->key, sizeof(local->key));
 	block_destroy(local->block);
 	store_destroy(local->store);
+	block_options_let_go(&local->options);
 }
 
 static void local_bar_read(struct card *card, unsigned bar, uint64_t offset, void *to,

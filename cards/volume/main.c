@@ -37,6 +37,7 @@ static int volume_open(struct card *card, struct error *error)
 {
 	struct volume *volume = card_device(card);
 
+	volume->options.block.is_successor = card_stands_by(card);
 	return volume_store_open(&volume->options, &volume->store, error);
 }
 
@@ -45,8 +46,11 @@ static int volume_start(struct card *card, bool fresh, struct error *error)
 	struct volume *volume = card_device(card);
 	struct store *store = volume->store;
 	struct nvme_setup setup = {0};
+	int err = block_options_take_over(&volume->options.block, error);
 
 	(void)fresh; /* the model sees it itself */
+	if (err)
+		return err;
 	setup.size = store->size;
 	setup.lba_size = block_options_sector(&volume->options.block);
 	block_options_name(&volume->options.block, "karuta volume", &setup);
@@ -61,6 +65,7 @@ static void volume_close(struct card *card)
 
 	block_destroy(volume->block);
 	store_destroy(volume->store);
+	block_options_let_go(&volume->options.block);
 }
 
 static void volume_bar_read(struct card *card, unsigned bar, uint64_t offset, void *to,
@@ -107,6 +112,7 @@ static const struct card_ops volume_ops = {
 	.summary = "an encrypted volume as an NVMe disk",
 	.identity = &block_identity,
 	.state_version = BLOCK_STATE_VERSION,
+	.readable_from = BLOCK_STATE_READABLE_FROM,
 	.state_size = BLOCK_STATE_SIZE,
 	.shared = BLOCK_SHARED,
 	.options = options,

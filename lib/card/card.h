@@ -16,6 +16,8 @@
  *			replaces it.
  *	--state-fd N    state area that outlives the process (default: a private one)
  *	--status-fd N   status page (default: a private one)
+ *	--stand-by      another process still serves the device: get ready, say so on the status
+ *			page, and go on where that one stops when it has stopped
  *	--poll          with --bus-fd: never sleep while the client has bus mastering on, and let
  *			it map what the card offers for that (doorbells); for a card that has a core
  *			of its own
@@ -76,11 +78,15 @@ struct card_ops {
 	const char *summary; /* one line for --help */
 	const struct pci_identity *identity;
 	/*
-	 * Device state in the state area: plain data; `state_version` changes with its layout. The
-	 * card asserts at build time that it is at most CARD_STATE_MAX.
+	 * Device state in the state area: plain data; `state_version` grows by one with each change
+	 * of its layout. A change only adds at the end, and zeros there mean what was true before
+	 * it: so a program goes on from a state that is one version older, `older_size` bytes long
+	 * (0: it cannot), or one version newer, unless the newer one says by `readable_from` that
+	 * there is something in it that must not be passed over. The card asserts at build time
+	 * that the size is at most CARD_STATE_MAX.
 	 */
-	uint32_t state_version;
-	size_t state_size;
+	uint32_t state_version, readable_from;
+	size_t state_size, older_size;
 	/* Rings that ring by eventfd; the frame makes the descriptors and calls doorbell(). */
 	const struct vfu_io_fd *doorbells; /* fd is ignored */
 	size_t doorbell_count;
@@ -141,6 +147,8 @@ struct vfu_server *card_server(struct card *card);
 /* MSI-X. Dropped while bus mastering is off (PCI 3.0, 6.2.2) or the client has the vector unbound:
  * the client keeps MSI-X enable and masks. */
 void card_interrupt(struct card *card, unsigned vector);
+/* Another process still serves the device, until start(). */
+bool card_stands_by(const struct card *card);
 void card_count(struct card *card, enum status_card_counter counter, uint64_t amount);
 /* A guest tried what no guest may do: counted, and told on the status page. */
 __attribute__((format(printf, 2, 3))) void card_security_event(struct card *card,

@@ -29,6 +29,7 @@ struct card_settings {
 	int status_fd;	    /* -1: a private page */
 	uid_t user;	    /* 0: keep the present one */
 	bool poll;
+	bool stand_by; /* another process still serves the device */
 };
 
 /*
@@ -38,14 +39,14 @@ struct card_settings {
  */
 #define CARD_STATE_SETUP    UINT64_C(0x505554455352414b) /* "KARSETUP" */
 #define CARD_STATE_COMPLETE UINT64_C(0x455441545352414b) /* "KARSTATE" */
-#define CARD_FRAME_VERSION  1u
+#define CARD_FRAME_VERSION  2u
 
 struct card_area {
 	_Atomic uint64_t magic;
 	uint32_t frame_version;
-	uint32_t state_version; /* the card's */
-	uint64_t size;		/* header and device state */
-	char card[16];		/* name, padded with zeros */
+	uint32_t readable_from;	 /* the oldest state_version of a program that can go on from it */
+	_Atomic uint64_t format; /* state_version << 32 | size of header and device state */
+	char card[16];		 /* name, padded with zeros */
 	struct pci_config config;
 };
 _Static_assert(sizeof(struct card_area) <= CARD_STATE_OFFSET, "the header ends before the state");
@@ -75,8 +76,9 @@ struct card {
 	uint64_t spin_ns; /* before it sleeps */
 	int signals;	  /* signalfd(2): SIGTERM, SIGINT */
 	bool ready;
-	bool stop; /* leave the loop */
-	bool held; /* work() waits for the client's first write: see card.h */
+	bool is_up; /* the status page is this process's: no other one uses it any more */
+	bool stop;  /* leave the loop */
+	bool held;  /* work() waits for the client's first write: see card.h */
 };
 
 /* *is_said: it was a question (--help, --version, --state-size), and it has been answered. */
@@ -85,6 +87,12 @@ int card_options_parse(struct card *card, int argc, char **argv, bool *is_said,
 
 size_t card_state_needed(const struct card_ops *ops);
 int card_state_map(struct card *card, struct error *error);
+/* Is it of a version that this program can go on from? While another process still uses it. */
+int card_state_check_version(const struct card *card, struct error *error);
+/* One process at a time: waits for the one that has the area, whose end gives it free. Not for a
+ * private area. */
+int card_state_lock(struct card *card, struct error *error);
+void card_state_unlock(struct card *card);
 /* -EPROTO: it cannot be used. Otherwise the area is the card's; *fresh: start from nothing. */
 int card_state_begin(struct card *card, bool *fresh, struct error *error);
 /* All is set up: the area can be taken over from now on. */

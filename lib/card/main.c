@@ -7,9 +7,10 @@
  *	3 open		the card's back end
  *	4 bus		loop, doorbells, server, socket
  *	5 sandbox	nothing can be opened from here on
- *	6 start		the device, from the state area
- *	7 READY, then serve until the client has left or SIGTERM
- *	8 end		quiesce, close, ENDED
+ *	6 take over	the state area's lock: if another process has it, when that has stopped
+ *	7 start		the device, from the state area
+ *	8 READY, then serve until the client has left or SIGTERM
+ *	9 end		quiesce, close, ENDED
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,10 +95,30 @@ static int map_status(struct card *card, struct error *error)
 	if (err)
 		return error_set(error, -err, "status page: %s", strerror(-err));
 	card->status = page;
-	status_init(card->status, STATUS_CARD);
-	/* The page may still say what a process before this one was. */
-	status_set(card->status, STATUS_STARTING, STATUS_REASON_NONE, "");
 	return 0;
+}
+
+/* The page may still say what a process before this one was. */
+static void come_up(struct card *card)
+{
+	status_init(card->status, STATUS_CARD);
+	status_set(card->status, STATUS_STARTING, STATUS_REASON_NONE, "");
+	/* Last: who sees it knows that READY, if it sees that, is ours. */
+	atomic_store(&card->status->standing_by, 0);
+	card->is_up = true;
+}
+
+/* All that takes time has been done: what is left is as short as the guest's pause. */
+static int take_over(struct card *card, struct error *error)
+{
+	int err;
+
+	if (card->settings.stand_by)
+		atomic_store(&card->status->standing_by, 1);
+	err = card_state_lock(card, error);
+	if (!err && card->settings.stand_by)
+		come_up(card);
+	return err;
 }
 
 static int enter_sandbox(struct card *card, struct error *error)
@@ -148,16 +169,23 @@ static int start_device(struct card *card, struct error *error)
 
 static int start(struct card *card, struct error *error)
 {
+	bool stands_by = card->settings.stand_by;
 	int err = map_status(card, error);
 
+	if (!err && !stands_by)
+		come_up(card);
 	if (!err)
 		err = card_state_map(card, error);
+	if (!err && stands_by)
+		err = card_state_check_version(card, error);
 	if (!err && card->ops->open)
 		err = card->ops->open(card, error);
 	if (!err)
 		err = card_bus_open(card, error);
 	if (!err)
 		err = enter_sandbox(card, error);
+	if (!err)
+		err = take_over(card, error);
 	if (!err)
 		err = start_device(card, error);
 	if (err && !error->code)
@@ -208,19 +236,27 @@ static enum card_exit finish(struct card *card, int err, const struct error *err
 {
 	if (card->ready && card->ops->quiesce)
 		card->ops->quiesce(card);
-	card_bus_close(card);
+	card->ready = false;
 	if (card->device && card->ops->close)
 		card->ops->close(card);
+	if (card->is_up)
+		status_set(card->status, err ? STATUS_FAILED : STATUS_ENDED, STATUS_REASON_NONE,
+			   error->text);
+	/* From here on the device can be another process's. */
+	card_state_unlock(card);
+	card_bus_close(card);
 	os_loop_destroy(card->loop);
 	os_close(&card->signals);
 	free(card->device);
-	if (card->status)
-		status_set(card->status, err ? STATUS_FAILED : STATUS_ENDED, STATUS_REASON_NONE,
-			   error->text);
 	if (!err)
 		return CARD_EXIT_DONE;
 	fprintf(stderr, "karuta-card-%s: %s\n", card->ops->name, error->text);
 	return err == -EPROTO || !card->status ? CARD_EXIT_REFUSED : CARD_EXIT_FAILED;
+}
+
+bool card_stands_by(const struct card *card)
+{
+	return card->settings.stand_by;
 }
 
 int card_main(const struct card_ops *ops, int argc, char **argv)

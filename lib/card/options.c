@@ -18,6 +18,7 @@ enum frame_option {
 	LISTEN,
 	STATE_FD,
 	STATUS_FD,
+	STAND_BY,
 	POLL,
 	USER,
 	STATE_SIZE,
@@ -31,6 +32,8 @@ static const struct card_option frame_options[] = {
 	[LISTEN] = {"listen", "PATH", "serve clients on this socket, one after the other"},
 	[STATE_FD] = {"state-fd", "N", "state area that outlives the program (a sealed memfd)"},
 	[STATUS_FD] = {"status-fd", "N", "status page (a sealed memfd)"},
+	[STAND_BY] = {"stand-by", NULL,
+		      "get ready, then wait for the process that has the state area"},
 	[POLL] = {"poll", NULL, "never sleep; the client rings by shared memory (--bus-fd)"},
 	[USER] = {"user", "ID", "user and group id to take; only as root"},
 	[STATE_SIZE] = {"state-size", NULL, "print how big a state area is needed, in bytes"},
@@ -123,6 +126,9 @@ static int take_frame_option(struct card *card, enum frame_option option, const 
 		return parse_fd(name, argument, &card->settings.state_fd, error);
 	case STATUS_FD:
 		return parse_fd(name, argument, &card->settings.status_fd, error);
+	case STAND_BY:
+		card->settings.stand_by = true;
+		return 0;
 	case LISTEN:
 		card->settings.listen = argument;
 		return 0;
@@ -176,6 +182,11 @@ static int check_settings(const struct card *card, struct error *error)
 	if (!settings->listen == (settings->bus_fd < 0))
 		return error_set(error, EINVAL,
 				 "one of --listen PATH and --bus-fd N is needed; try --help");
+	if (settings->stand_by && (settings->state_fd < 0 || settings->status_fd < 0))
+		return error_set(
+			error, EINVAL,
+			"--stand-by needs --state-fd and --status-fd: those of the process "
+			"that it goes on from");
 	/* Memory that was shared once is shared for good. */
 	if (settings->poll && settings->listen)
 		return error_set(error, EINVAL,

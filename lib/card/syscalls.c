@@ -25,6 +25,8 @@ const struct jail_syscall card_syscalls[] = {
 	 "make a client's eventfd non-blocking: its flags ...",
 	 {{1, UINT32_MAX, F_GETFL}}},
 	{SCMP_SYS(fcntl), "... and the new ones", {{1, UINT32_MAX, F_SETFL}}},
+	{SCMP_SYS(fcntl), "the state area's lock", {{1, UINT32_MAX, F_SETLK}}},
+	{SCMP_SYS(fcntl), "the same, when another process has it", {{1, UINT32_MAX, F_SETLKW}}},
 	{SCMP_SYS(close), "descriptors that a client sent, and a client that left", {{0}}},
 	{SCMP_SYS(fstat), "is a memory window within its file, a descriptor an eventfd?", {{0}}},
 	{SCMP_SYS(newfstatat),

@@ -92,13 +92,14 @@ int status_read(const struct status_page *page, enum status_role role, struct st
 		return -EAGAIN;
 	if (copy.magic != STATUS_MAGIC || copy.version != STATUS_VERSION || copy.role != role ||
 	    copy.state > STATUS_FAILED || copy.reason > STATUS_CRASHED || copy.command_result > 0 ||
-	    copy.command_result < -ERRNO_MAX)
+	    copy.command_result < -ERRNO_MAX || copy.standing_by > 1)
 		return -EPROTO;
 	memset(view, 0, sizeof(*view));
 	view->state = (enum status_state)copy.state;
 	view->reason = (enum status_reason)copy.reason;
 	view->command_done = copy.command_done;
 	view->command_result = copy.command_result;
+	view->standing_by = copy.standing_by;
 	view->heartbeat = copy.heartbeat;
 	copy_text(view->text, copy.text);
 	for (unsigned i = 0; i < STATUS_SLOTS; i++) {

@@ -87,9 +87,9 @@ struct status_page {
 	_Atomic uint32_t reason;
 	_Atomic uint32_t command_done;	/* id of the last command carried out or refused */
 	_Atomic int32_t command_result; /* 0 or -errno of that command; `text` has the words */
-	uint32_t reserved;
-	_Atomic uint64_t heartbeat;  /* grows while the program's loop turns */
-	char text[STATUS_TEXT_SIZE]; /* NUL-terminated by an honest writer only */
+	_Atomic uint32_t standing_by;	/* 1: another process waits to go on where this one ends */
+	_Atomic uint64_t heartbeat;	/* grows while the program's loop turns */
+	char text[STATUS_TEXT_SIZE];	/* NUL-terminated by an honest writer only */
 	_Atomic uint8_t slots[STATUS_SLOTS];
 	_Atomic uint64_t counters[STATUS_COUNTERS];
 };
@@ -101,6 +101,7 @@ struct status_view {
 	enum status_reason reason;
 	uint32_t command_done;
 	int command_result;
+	bool standing_by;
 	uint64_t heartbeat;
 	char text[STATUS_TEXT_SIZE]; /* terminated, printable ASCII; other bytes became '?' */
 	uint8_t slots[STATUS_SLOTS];

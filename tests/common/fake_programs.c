@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -293,6 +294,33 @@ void fake_hypervisor(int argc, char **argv)
 	}
 }
 
+static bool is_told(int argc, char **argv, const char *what)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], what))
+			return true;
+	return false;
+}
+
+static void lock(int state, int command)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(state, command, &whole) < 0)
+		_exit(97);
+}
+
+/* Beside the one that runs, until that has ended. */
+static void stand_by(struct status_page *page, int state)
+{
+	while (!access("hold", F_OK))
+		usleep(1000);
+	atomic_store(&page->standing_by, 1);
+	lock(state, F_SETLKW);
+	status_set(page, STATUS_STARTING, STATUS_REASON_NONE, "");
+	atomic_store(&page->standing_by, 0);
+}
+
 void fake_card(int argc, char **argv)
 {
 	struct status_page *page = map(option(argc, argv, "--status-fd"), STATUS_PAGE_SIZE);
@@ -302,6 +330,10 @@ void fake_card(int argc, char **argv)
 	ssize_t got;
 
 	first_word(option(argc, argv, "--store"), kind, sizeof(kind));
+	if (is_told(argc, argv, "--stand-by"))
+		stand_by(page, option(argc, argv, "--state-fd"));
+	else
+		lock(option(argc, argv, "--state-fd"), F_SETLK);
 	status_init(page, STATUS_CARD);
 	if (!strcmp(kind, "FAIL")) {
 		status_set(page, STATUS_FAILED, STATUS_REASON_NONE, "the store is broken");

@@ -288,6 +288,23 @@ int nvme_client_ring(struct nvme_client *client, uint16_t number)
 	return ring(client, 2u * number, queue->tail, true);
 }
 
+int nvme_client_ring_again(struct nvme_client *client)
+{
+	int err = 0;
+
+	atomic_thread_fence(memory_order_release);
+	for (unsigned i = 0; i < NVME_CLIENT_QUEUES && !err; i++) {
+		const struct nvme_client_queue *queue = &client->queues[i];
+
+		if (!queue->depth)
+			continue;
+		err = ring(client, 2 * i, queue->rung, true);
+		if (!err)
+			err = ring(client, 2 * i + 1, queue->head, true);
+	}
+	return err;
+}
+
 int nvme_client_take(struct nvme_client *client, uint16_t number, struct nvme_client_answer *answer)
 {
 	struct nvme_client_queue *queue = &client->queues[number];

@@ -58,6 +58,8 @@ extern const struct vfu_client_ops nvme_client_memory;
 /* Shows the memory to the card on `link` and turns bus mastering on: also to go on with a device
  * that another process of the card had served before. */
 int nvme_client_attach(struct nvme_client *client, struct vfu_client *link);
+/* Rings every queue with what was rung last: what the process before may not have taken. */
+int nvme_client_ring_again(struct nvme_client *client);
 /* From reset to ready, with an admin queue. */
 int nvme_client_enable(struct nvme_client *client);
 int nvme_client_create_queue(struct nvme_client *client, uint16_t queue, uint16_t depth);

@@ -172,8 +172,8 @@ static inline void harness_wait_state(const struct harness *harness, enum status
 	fail_msg("the card did not reach state %d", (int)state);
 }
 
-/* Starts it on a link of its own with the areas handed over, and `extra` arguments before that. */
-static inline int harness_launch(struct harness *harness, const char *const *extra)
+/* Starts it on a link of its own with the areas handed over, and `extra` arguments after that. */
+static inline int harness_launch_on(struct harness *harness, const char *const *extra)
 {
 	static char user[16];
 	const char *arguments[24] = {"--bus-fd", "3", "--state-fd", "4", "--status-fd", "5"};
@@ -188,10 +188,26 @@ static inline int harness_launch(struct harness *harness, const char *const *ext
 	while (extra && *extra)
 		arguments[count++] = *extra++;
 	assert_int_equal(os_socket_pair(pair), 0);
-	memset(harness->status, 0, STATUS_PAGE_SIZE);
 	harness_spawn(harness, arguments, pair[1]);
 	close(pair[1]);
 	return pair[0];
+}
+
+static inline int harness_launch(struct harness *harness, const char *const *extra)
+{
+	memset(harness->status, 0, STATUS_PAGE_SIZE);
+	return harness_launch_on(harness, extra);
+}
+
+/* A process that stands by, beside the one that runs, which the caller has to remember. */
+static inline int harness_launch_beside(struct harness *harness)
+{
+	int bus = harness_launch_on(harness, (const char *[]){"--stand-by", NULL});
+
+	for (unsigned i = 0; i < PATIENCE_MS && !harness_status(harness).standing_by; i++)
+		usleep(1000);
+	assert_true(harness_status(harness).standing_by);
+	return bus;
 }
 
 static inline void harness_connect(struct harness *harness, int socket)

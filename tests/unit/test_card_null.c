@@ -282,8 +282,8 @@ static void refuses_a_spoilt_state_area(void **state)
 	} spoils[] = {
 		{0, "neither empty nor a card's"},
 		{8, "version"},
-		{12, "version"},
-		{16, "size"},
+		{16, "version"}, /* size */
+		{20, "version"},
 		{24, "not of a null card"},
 		{39, "not of a null card"},
 		{40, "configuration space"},	   /* vendor id */

@@ -105,12 +105,11 @@ static void program_is_replaced(void **state)
 	wait_noted("goes on after", 2);
 	assert_int_equal(sh("readlink /proc/$(pgrep -P %d -f karuta-card)/exe | grep other", pid),
 			 0);
-	/* A program that is of no use. */
+	/* A program that is of no use: the one that runs does not notice. */
+	assert_int_equal(sh("pgrep -P %d -f karuta-card >card.pid", pid), 0);
 	assert_int_equal(sh("./karuta-controller update test v /bin/false --socket s"), 1);
-	assert_true(says("the new program is of no use: ended with exit code 1; the old one goes"));
-	wait_noted("goes on after", 3);
-	assert_int_equal(sh("readlink /proc/$(pgrep -P %d -f karuta-card)/exe | grep other", pid),
-			 0);
+	assert_true(says("card v (slot 1): not updated: ended with exit code 1"));
+	assert_int_equal(sh("pgrep -P %d -f karuta-card | cmp - card.pid", pid), 0);
 	VERB("status test");
 	assert_true(says("key=open sesame"));
 	assert_int_equal(sh("./karuta-controller update test v /etc/passwd --socket s"), 1);
@@ -127,6 +126,29 @@ static void program_is_replaced(void **state)
 	kill_instance(pid);
 }
 
+/* Of the two, the one that stands by goes with the update, the other is started again. */
+static void card_that_dies_while_it_is_updated_is_started_again(void **state)
+{
+	pid_t pid = run_until_running("GOOD", VOLUME);
+	unsigned before = settled_fds(pid);
+
+	(void)state;
+	assert_int_equal(
+		sh("touch hold; ./karuta-controller update test v --socket s >answer 2>&1 & "
+		   "for i in $(seq 200); do [ $(pgrep -c -P %d -f karuta-card) = 2 ] && "
+		   "exit 0; sleep 0.02; done; exit 1",
+		   pid),
+		0);
+	assert_int_equal(sh("pkill -KILL -o -P %d -f karuta-card", pid), 0);
+	wait_noted("card v (slot 1) goes on after", 1);
+	assert_int_equal(sh("rm hold; cat answer notes"), 0);
+	assert_true(says("not updated: the card died meanwhile"));
+	VERB("status test");
+	assert_true(says("attached"));
+	expect_fds(pid, before);
+	kill_instance(pid);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,6 +156,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(card_that_is_not_taken_back_fails),
 		cmocka_unit_test(volume_in_memory_is_not_started_again),
 		cmocka_unit_test(program_is_replaced),
+		cmocka_unit_test(card_that_dies_while_it_is_updated_is_started_again),
 	};
 
 	be_what_is_launched(argc, argv);

@@ -104,7 +104,7 @@ static inline void fill_arguments(const struct harness *harness, char *argv[40],
 }
 
 /* Returns this end of the link. */
-static inline int launch(struct fixture *fixture, const char *const *arguments)
+static inline int launch_on(struct fixture *fixture, const char *const *arguments)
 {
 	struct harness *harness = &fixture->harness;
 	const char *launcher = HARNESS_NEEDS_LAUNCHER ? "/usr/bin/env" : harness->program;
@@ -123,7 +123,6 @@ static inline int launch(struct fixture *fixture, const char *const *arguments)
 
 	os_close(&harness->pidfd);
 	os_close(&harness->output);
-	memset(harness->status, 0, STATUS_PAGE_SIZE);
 	assert_int_equal(
 		os_spawn(program, argv, fds, ARRAY_LEN(fds), true, &harness->pid, &harness->pidfd),
 		0);
@@ -133,6 +132,12 @@ static inline int launch(struct fixture *fixture, const char *const *arguments)
 	close(key);
 	close(program);
 	return pair[0];
+}
+
+static inline int launch(struct fixture *fixture, const char *const *arguments)
+{
+	memset(fixture->harness.status, 0, STATUS_PAGE_SIZE);
+	return launch_on(fixture, arguments);
 }
 
 static inline void start(struct fixture *fixture, const char *const *arguments)
