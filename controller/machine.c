@@ -8,7 +8,7 @@
 #include "fit.h"
 #include "machine.h"
 
-#define BUSY_PAUSE_MS 2 /* a program is expected to change its page soon */
+#define BUSY_PAUSE_MS 1 /* a program is expected to change its page soon */
 #define IDLE_PAUSE_MS 50
 
 void machine_note(const struct machine *machine, const char *format, ...)

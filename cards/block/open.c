@@ -32,28 +32,45 @@ static int open_path(const struct block_options *options, struct error *error)
 			 errno == EINVAL && direct ? " (does its file system know --direct?)" : "");
 }
 
-/*
- * Opens what was handed over once more: the lock belongs to an open file, and whoever handed this
- * one over still holds it. An own one stays locked until the last write of this process has ended,
- * even one that is killed: its successor can not be overtaken by it.
- */
-static int reopen(const struct block_options *options, struct error *error)
+/* The same file, opened once more: locks belong to an open file. */
+static int reopen(int from, int flags, struct error *error)
 {
-	int direct = options->direct ? O_DIRECT : 0;
-	int flags = fcntl(options->fd, F_GETFL);
 	char path[32];
 	int fd;
 
-	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
-		return error_set(error, EBADF, "is not open for reading and writing");
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", options->fd);
-	fd = open(path, O_RDWR | O_CLOEXEC | direct);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", from);
+	fd = open(path, O_RDWR | O_CLOEXEC | flags);
 	if (fd < 0)
 		return error_set(error, errno,
 				 "cannot be opened again by %s: %s; is /proc mounted, and is the "
 				 "file this user's?",
 				 path, strerror(errno));
 	return fd;
+}
+
+/* What was handed over: whoever did that still holds its lock, if it has one. */
+static int open_given(const struct block_options *options, struct error *error)
+{
+	int flags = fcntl(options->fd, F_GETFL);
+
+	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
+		return error_set(error, EBADF, "is not open for reading and writing");
+	return reopen(options->fd, options->direct ? O_DIRECT : 0, error);
+}
+
+/*
+ * The open file whose lock says that the volume is ours. A killed process must not be overtaken by
+ * its successor: its writes have to have ended. Those through the page cache have when the process
+ * has (io_uring waits for its workers). Those with O_DIRECT are waited for by locking the open file
+ * that the ring uses: the kernel keeps it until its last request is done, and some time longer.
+ */
+static int open_lock(const struct block_options *options, int fd, struct error *error)
+{
+	int lock_fd = options->direct ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : reopen(fd, 0, error);
+
+	if (lock_fd < 0 && options->direct)
+		return error_set(error, errno, "cannot be locked: %s", strerror(errno));
+	return lock_fd;
 }
 
 /* One writer a volume. Also what qemu-img looks at. */
@@ -86,14 +103,14 @@ static int open_file(struct block_options *options, struct store **store, struct
 	CLEANUP_CLOSE int fd = -1;
 	int err;
 
-	fd = options->where == BLOCK_FD ? reopen(options, error) : open_path(options, error);
+	fd = options->where == BLOCK_FD ? open_given(options, error) : open_path(options, error);
 	if (options->where == BLOCK_FD)
 		os_close(&options->fd);
 	if (fd < 0)
 		return fd;
-	options->lock_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	options->lock_fd = open_lock(options, fd, error);
 	if (options->lock_fd < 0)
-		return error_set(error, errno, "cannot be locked: %s", strerror(errno));
+		return options->lock_fd;
 	err = options->is_successor ? 0 : lock(options->lock_fd, error);
 	if (err)
 		return err;
@@ -123,8 +140,7 @@ int block_options_take_over(const struct block_options *options, struct error *e
 	return options->is_successor && options->lock_fd > 0 ? lock(options->lock_fd, error) : 0;
 }
 
-/* The file stays open, and locked, as long as the kernel has something to do with it, which it goes
- * on with for a while after the end of a process. Here there is nothing any more. */
+/* The successor need not wait for what else comes before the end of a process. */
 void block_options_let_go(struct block_options *options)
 {
 	struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};

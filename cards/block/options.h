@@ -33,8 +33,7 @@ struct block_options {
 	bool direct;
 	struct block_limits limits;
 	uint64_t identity; /* of the file, once it is open */
-	int lock_fd; /* the same open file as the store's; 0: not open, standard input is never it
-		      */
+	int lock_fd;	   /* 0: not open, standard input is never it */
 	bool is_successor; /* another process has the lock until block_options_take_over() */
 };
 
