@@ -70,6 +70,12 @@ int arch_check(int kvm, struct error *error)
 #define FEATURE_HTT	     (1u << 28)
 /* Messages to more than 255 interrupt controllers: there are never so many. */
 #define KVM_FEATURE_EXTENDED_DESTINATION (1u << 15)
+/*
+ * Asynchronous page faults: bits 4, 10 and 14. A guest's memory is there, so there is nothing to be
+ * won, but KVM uses them as well when a page is locked for a moment, as it is while a card that
+ * comes back touches it first. On AMD they have left guests hanging.
+ */
+#define KVM_FEATURES_ASYNC_FAULT (1u << 4 | 1u << 10 | 1u << 14)
 
 static unsigned bits_for(unsigned count)
 {
@@ -126,7 +132,7 @@ static void adjust(struct kvm_cpuid_entry2 *entry, unsigned cpus, bool deadline)
 		set_topology(entry, cpus);
 		break;
 	case LEAF_KVM:
-		entry->eax &= ~KVM_FEATURE_EXTENDED_DESTINATION;
+		entry->eax &= ~(KVM_FEATURE_EXTENDED_DESTINATION | KVM_FEATURES_ASYNC_FAULT);
 		break;
 	case LEAF_ADDRESSES:
 		entry->ecx = (entry->ecx & ~0xf0ffu) | (bits_for(cpus) << 12) | (cpus - 1);

@@ -23,6 +23,17 @@ static const struct start_info *start_info;
 
 extern const char other_start[], other_end[];
 
+#define KVM_CLOCK	 (1u << 3)
+#define KVM_ASYNC_FAULTS (1u << 4 | 1u << 10 | 1u << 14)
+
+static uint32_t kvm_features(void)
+{
+	uint32_t eax = 0x40000001, ebx, ecx = 0, edx;
+
+	asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+	return eax;
+}
+
 static void hello(void)
 {
 	put("hello from a guest\n");
@@ -104,6 +115,8 @@ static void absent_slots(void)
 	check("an address that nobody decodes reads as all ones", read32(0xc1234560) == 0xffffffff);
 	check("a port that nobody has reads as all ones", inb(0x123) == 0xff);
 	check("there is a host bridge", read32(config(0, 8)) >> 16 == 0x0600);
+	check("KVM has a clock and no asynchronous page faults",
+	      (kvm_features() & (KVM_CLOCK | KVM_ASYNC_FAULTS)) == KVM_CLOCK);
 }
 
 static void registers(uint64_t bar)
