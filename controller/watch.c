@@ -76,14 +76,16 @@ int watch_start(struct watch *watch, struct launch *launch, enum status_role rol
 	return ret;
 }
 
+static int set_field(const struct watch *watch, size_t offset, uint32_t value)
+{
+	return os_pwrite_all(watch->status.fd, &value, sizeof(value), offset);
+}
+
 /* What the last process was is not what the next one is. */
 static int forget_state(struct watch *watch)
 {
-	static const uint32_t starting = STATUS_STARTING;
-
 	watch->view.state = STATUS_STARTING;
-	return os_pwrite_all(watch->status.fd, &starting, sizeof(starting),
-			     offsetof(struct status_page, state));
+	return set_field(watch, offsetof(struct status_page, state), STATUS_STARTING);
 }
 
 int watch_restart(struct watch *watch, struct launch *launch, struct error *error)
@@ -99,14 +101,17 @@ int watch_restart(struct watch *watch, struct launch *launch, struct error *erro
 	return run(watch, watch->status.fd, launch, error);
 }
 
-int watch_start_beside(struct watch *watch, const struct watch *now, struct launch *launch,
+int watch_start_beside(struct watch *watch, struct watch *now, struct launch *launch,
 		       struct error *error)
 {
-	int ret;
+	int ret = set_field(now, offsetof(struct status_page, standing_by), 0);
 
 	*watch = WATCH_NONE;
 	watch->loop = now->loop;
 	watch->role = now->role;
+	if (ret < 0)
+		return error_set(error, -ret, "status page: %s", strerror(-ret));
+	now->view.standing_by = false;
 	ret = run(watch, now->status.fd, launch, error);
 	if (ret < 0)
 		watch_free(watch);
