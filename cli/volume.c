@@ -205,8 +205,7 @@ static int export_all(struct store *volume, int file, int to)
 	return result;
 }
 
-/* No card serves it meanwhile: a copy of what changes is a copy of nothing. */
-static int lock_out_writers(int file, const char *path, struct error *error)
+int volume_lock_out_writers(int file, const char *path, struct error *error)
 {
 	struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 
@@ -241,7 +240,7 @@ static int volume_export(const struct invocation *call, struct error *error)
 
 	if (result)
 		return result;
-	result = lock_out_writers(file, call->operands[0], error);
+	result = volume_lock_out_writers(file, call->operands[0], error);
 	if (!result)
 		result = export_to(volume, file, call->operands[1], error);
 	store_destroy(volume);
@@ -279,6 +278,21 @@ const struct verb volume_verbs[] = {
 	 .options = key_option,
 	 .option_count = 1,
 	 .run = volume_check},
+	{.noun = "volume",
+	 .name = "resize",
+	 .operands = "FILE SIZE",
+	 .operand_count = 2,
+	 .summary = "Makes a volume larger: one that no instance uses, never smaller.",
+	 .run = volume_resize},
+	{.noun = "volume",
+	 .name = "clone",
+	 .operands = "FILE NEW",
+	 .operand_count = 2,
+	 .summary =
+		 "Copies a volume that no instance uses: by sharing blocks where that is possible.",
+	 .notes = "The clone has the same key. Who sees both files sees which blocks of them are "
+		  "the same.",
+	 .run = volume_clone},
 	{.noun = "volume",
 	 .name = "export",
 	 .operands = "FILE RAW",

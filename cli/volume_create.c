@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,23 +17,21 @@
 #include "image.h"
 #include "interrupt.h"
 #include "os/fd.h"
+#include "os/newfile.h"
 #include "progress.h"
 #include "size.h"
 #include "volume.h"
 
-#define CHUNK	((size_t)1 << 20)
-#define LARGEST (16384 * GIB)
+#define CHUNK ((size_t)1 << 20)
 
 struct creation {
 	const struct invocation *call;
 	const char *path;
-	char *folder;	 /* that the file will be in */
-	char *temporary; /* its name meanwhile, where it needs one; NULL: none */
 	uint64_t size;
 	json_t *facts; /* of the image; NULL: none */
 	int image;     /* its root.img; -1: none */
 	uint64_t image_size;
-	int file;
+	struct os_newfile file;
 	uint8_t key[STORE_KEY_SIZE];
 };
 
@@ -67,7 +64,7 @@ static int choose_size(struct creation *creation, struct error *error)
 	char least[SIZE_TEXT];
 
 	creation->size = creation->image_size;
-	if (text && (size_parse(text, &creation->size) || creation->size > LARGEST ||
+	if (text && (size_parse(text, &creation->size) || creation->size > VOLUME_LARGEST ||
 		     creation->size < STORE_BLOCK)) {
 		error_set(error, EINVAL, "--size %.60s: wanted is a size up to 16T, such as 4G",
 			  text);
@@ -134,7 +131,7 @@ static int check_room(const struct creation *creation, struct error *error)
 	uint64_t room, wanted;
 
 	if (creation->image < 0 || fstat(creation->image, &status) ||
-	    statvfs(creation->folder, &disk))
+	    fstatvfs(creation->file.fd, &disk))
 		return 0;
 	room = (uint64_t)disk.f_bavail * disk.f_frsize;
 	wanted = (uint64_t)status.st_blocks * 512;
@@ -144,42 +141,11 @@ static int check_room(const struct creation *creation, struct error *error)
 			 creation->path, size_format(have, room), size_format(need, wanted));
 }
 
-/* Some file systems know no nameless files: there it has a hidden name until it is whole. */
 static int open_file(struct creation *creation, struct error *error)
 {
-	CLEANUP_FREE char *copy = strdup(creation->path);
+	int result = os_newfile_open(&creation->file, creation->path);
 
-	creation->folder = copy ? strdup(dirname(copy)) : NULL;
-	if (!creation->folder)
-		return error_set(error, ENOMEM, "out of memory");
-	creation->file = open(creation->folder, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-	if (creation->file < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
-		if (asprintf(&creation->temporary, "%s/.karuta-XXXXXX", creation->folder) < 0)
-			return error_set(error, ENOMEM, "out of memory");
-		creation->file = mkostemp(creation->temporary, O_CLOEXEC);
-	}
-	if (creation->file < 0)
-		return fail(creation, errno, error);
-	return check_room(creation, error);
-}
-
-static int publish(struct creation *creation, struct error *error)
-{
-	CLEANUP_CLOSE int folder = open(creation->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char link[32];
-	int result;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", creation->file);
-	if (creation->temporary)
-		result = renameat2(AT_FDCWD, creation->temporary, AT_FDCWD, creation->path,
-				   RENAME_NOREPLACE);
-	else
-		result = linkat(AT_FDCWD, link, AT_FDCWD, creation->path, AT_SYMLINK_FOLLOW);
-	if (result || folder < 0 || fsync(folder))
-		return fail(creation, errno, error);
-	free(creation->temporary);
-	creation->temporary = NULL;
-	return 0;
+	return result ? fail(creation, -result, error) : check_room(creation, error);
 }
 
 /* ---- the content ---- */
@@ -245,7 +211,7 @@ static int fill(struct creation *creation, struct error *error)
 {
 	struct progress progress = {0};
 	struct store *volume = NULL;
-	int fd = fcntl(creation->file, F_DUPFD_CLOEXEC, 3);
+	int fd = fcntl(creation->file.fd, F_DUPFD_CLOEXEC, 3);
 	int result = fd < 0 ? fail(creation, errno, error)
 			    : volume_open(&volume, fd, creation->size, creation->key, error);
 
@@ -257,8 +223,8 @@ static int fill(struct creation *creation, struct error *error)
 	}
 	if (!result)
 		result = store_do(volume, STORE_FLUSH, 0, NULL, 0);
-	if (!result && fsync(creation->file))
-		result = -errno;
+	if (!result)
+		result = os_newfile_publish(&creation->file);
 	store_destroy(volume);
 	if (!result)
 		progress_end(&progress);
@@ -295,24 +261,19 @@ static void report(const struct creation *creation)
 static void release(struct creation *creation)
 {
 	explicit_bzero(creation->key, sizeof(creation->key));
-	if (creation->temporary)
-		unlink(creation->temporary);
-	free(creation->temporary);
-	free(creation->folder);
+	os_newfile_close(&creation->file);
 	json_decref(creation->facts);
 	os_close(&creation->image);
-	os_close(&creation->file);
 }
 
 int volume_create(const struct invocation *call, struct error *error)
 {
 	struct creation creation = {
-		.call = call, .path = call->operands[0], .image = -1, .file = -1};
+		.call = call, .path = call->operands[0], .image = -1, .file = OS_NEWFILE_NONE};
 	int result = check_arguments(&creation, error);
 
 	result = result ? result : open_file(&creation, error);
 	result = result ? result : fill(&creation, error);
-	result = result ? result : publish(&creation, error);
 	if (!result)
 		report(&creation);
 	release(&creation);

@@ -13,7 +13,7 @@ _karuta() {
 	2)
 		case ${COMP_WORDS[1]} in
 		image) words='build import list show delete' ;;
-		volume) words='create check export' ;;
+		volume) words='create check resize clone export' ;;
 		esac
 		;;
 	*)

@@ -25,7 +25,7 @@ in_image() { debugfs -R "cat $2" "$images/$1/root.img" 2>/dev/null; }
 
 # --- the command line ---
 check "--help tells all commands" sh -c 'karuta --help | grep -q "karuta volume create"'
-for verb in "image build" "image import" "image list" "image show" "image delete" "volume create" "volume check" "volume export"; do
+for verb in "image build" "image import" "image list" "image show" "image delete" "volume create" "volume check" "volume resize" "volume clone" "volume export"; do
 	# shellcheck disable=SC2086
 	check "$verb --help" sh -c "karuta $verb --help | grep -q 'Usage: karuta $verb'"
 done

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@
 #include "os/fd.h"
 #include "os/loop.h"
 #include "os/memfd.h"
+#include "os/newfile.h"
 #include "os/sigbus.h"
 #include "os/spawn.h"
 
@@ -317,12 +319,42 @@ static void spawn_tells_why_it_failed(void **state)
 	close(program);
 }
 
+static void new_file_has_a_name_at_its_end_only(void **state)
+{
+	char folder[] = "/tmp/karuta-newfile-XXXXXX", path[64];
+	struct os_newfile file, other;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/x", folder);
+	assert_int_equal(os_newfile_open(&file, path), 0);
+	assert_int_equal(os_write_all(file.fd, "x", 1), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	os_newfile_close(&file);
+	assert_int_equal(access(path, F_OK), -1);
+	/* Two at once: one of them gets the name. */
+	assert_int_equal(os_newfile_open(&file, path), 0);
+	assert_int_equal(os_newfile_open(&other, path), 0);
+	assert_int_equal(os_newfile_publish(&file), 0);
+	assert_int_equal(os_newfile_publish(&other), -EEXIST);
+	os_newfile_close(&file);
+	os_newfile_close(&other);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(os_newfile_open(&file, path), -EEXIST);
+	os_newfile_close(&file);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0); /* nothing else is left */
+	assert_int_equal(os_newfile_open(&file, path), -ENOENT);
+	os_newfile_close(&file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(descriptors_travel_with_the_first_byte),
 		cmocka_unit_test(too_many_descriptors_are_closed),
 		cmocka_unit_test(full_eventfd_does_not_block),
+		cmocka_unit_test(new_file_has_a_name_at_its_end_only),
 		cmocka_unit_test(wait_ends_at_the_deadline),
 		cmocka_unit_test(memfd_keeps_its_size),
 		cmocka_unit_test(read_only_memfd_cannot_be_written),
