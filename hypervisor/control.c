@@ -269,7 +269,10 @@ static void carry_out(struct control *control, const struct command *command)
 	int ret;
 
 	if (command->verb >= ARRAY_LEN(verbs) || !verbs[command->verb])
-		ret = error_set(&error, EINVAL, "it is configured already");
+		ret = error_set(&error, EINVAL,
+				command->verb == COMMAND_CONFIGURE
+					? "it is configured already"
+					: "that is not for a hypervisor");
 	else
 		ret = verbs[command->verb](control, command, &error);
 	/* The words of the end are on the page, and stay there. */

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <seccomp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 
@@ -331,6 +332,19 @@ void block_reset(struct block *block)
 void block_quiesce(struct block *block)
 {
 	nvme_quiesce(block->nvme);
+}
+
+int block_resize(struct block *block, uint64_t size, struct error *error)
+{
+	int err = store_grow(block->store, size);
+
+	if (!err)
+		err = nvme_resize(block->nvme, size);
+	if (err)
+		return error_set(error, -err, "a disk of %llu bytes cannot have %llu: %s",
+				 (unsigned long long)block->store->size, (unsigned long long)size,
+				 strerror(-err));
+	return 0;
 }
 
 void block_master(struct block *block, bool on)

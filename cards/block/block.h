@@ -50,6 +50,8 @@ void block_bar_read(struct block *block, uint64_t offset, void *to, uint32_t len
 void block_bar_write(struct block *block, uint64_t offset, const void *from, uint32_t length);
 void block_reset(struct block *block);
 void block_quiesce(struct block *block);
+/* The store has become longer, and so does the disk: the guest is told. */
+int block_resize(struct block *block, uint64_t size, struct error *error);
 void block_master(struct block *block, bool on);
 bool block_work(struct block *block);
 

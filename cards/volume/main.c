@@ -97,6 +97,11 @@ static void volume_quiesce(struct card *card)
 	block_quiesce(block_of(card));
 }
 
+static int volume_resize(struct card *card, uint64_t size, struct error *error)
+{
+	return block_resize(block_of(card), size, error);
+}
+
 static bool volume_work(struct card *card)
 {
 	return block_work(block_of(card));
@@ -128,6 +133,7 @@ static const struct card_ops volume_ops = {
 	.master = volume_master,
 	.reset = volume_reset,
 	.quiesce = volume_quiesce,
+	.resize = volume_resize,
 	.work = volume_work,
 	.device_size = sizeof(struct volume),
 };

@@ -181,7 +181,7 @@ bool card_bus_work(struct card *card)
 {
 	bool again = false;
 
-	if (card->ops->work && !card->held && vfu_server_has_client(card->server))
+	if (card->ops->work && !card->held && !card->frozen && vfu_server_has_client(card->server))
 		again = card->ops->work(card);
 	count_bus(card);
 	return again;
@@ -189,8 +189,8 @@ bool card_bus_work(struct card *card)
 
 bool card_bus_polls(const struct card *card)
 {
-	return card->shared && !card->held && vfu_server_has_client(card->server) &&
-	       pci_config_is_master(&card->area->config);
+	return card->shared && !card->held && !card->frozen &&
+	       vfu_server_has_client(card->server) && pci_config_is_master(&card->area->config);
 }
 
 void card_interrupt(struct card *card, unsigned vector)

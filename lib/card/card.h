@@ -18,6 +18,7 @@
  *	--status-fd N   status page (default: a private one)
  *	--stand-by      another process still serves the device: get ready, say so on the status
  *			page, and go on where that one stops when it has stopped
+ *	--command-fd N  pipe to read commands from (wire/command.h; default: there are none)
  *	--poll          with --bus-fd: never sleep while the client has bus mastering on, and let
  *			it map what the card offers for that (doorbells); for a card that has a core
  *			of its own
@@ -126,7 +127,11 @@ struct card_ops {
 	void (*reset)(struct card *card);
 	/* On return nothing touches guest memory. Optional. */
 	void (*quiesce)(struct card *card);
-	/* Called after every batch of events; true: call again without sleeping. Optional. */
+	/* What is behind the device is `size` bytes long now. 0 or -errno with error set. Optional.
+	 */
+	int (*resize)(struct card *card, uint64_t size, struct error *error);
+	/* Called after every batch of events; true: call again without sleeping. Not while the card
+	 * is frozen, which begins with a quiesce(). Optional. */
 	bool (*work)(struct card *card);
 	/* Upper bound for the device-private memory that card_device() gives. */
 	size_t device_size;

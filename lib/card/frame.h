@@ -5,6 +5,7 @@
  *	options.c   the command line
  *	state.c     the state area
  *	bus.c       the PCI function on the bus: configuration space, BARs, doorbells, interrupts
+ *	commands.c  what the controller asks for
  *	syscalls.c  the system calls of every card
  *	main.c      start, serve, end
  */
@@ -14,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "card.h"
+#include "wire/command.h"
 
 /* What the program ends with. */
 enum card_exit {
@@ -27,6 +29,7 @@ struct card_settings {
 	const char *listen; /* NULL: `bus_fd` */
 	int state_fd;	    /* -1: a private area */
 	int status_fd;	    /* -1: a private page */
+	int command_fd;	    /* -1: nobody commands it */
 	uid_t user;	    /* 0: keep the present one */
 	bool poll;
 	bool stand_by; /* another process still serves the device */
@@ -76,9 +79,12 @@ struct card {
 	uint64_t spin_ns; /* before it sleeps */
 	int signals;	  /* signalfd(2): SIGTERM, SIGINT */
 	bool ready;
-	bool is_up; /* the status page is this process's: no other one uses it any more */
-	bool stop;  /* leave the loop */
-	bool held;  /* work() waits for the client's first write: see card.h */
+	bool is_up;  /* the status page is this process's: no other one uses it any more */
+	bool stop;   /* leave the loop */
+	bool held;   /* work() waits for the client's first write: see card.h */
+	bool frozen; /* work() waits for THAW */
+	uint8_t command_bytes[COMMAND_MAX_SIZE]; /* read, and no whole command yet */
+	size_t command_length;
 };
 
 /* *is_said: it was a question (--help, --version, --state-size), and it has been answered. */
@@ -105,6 +111,10 @@ void card_bus_reset(struct card *card);
 bool card_bus_work(struct card *card);
 /* work() has to be called without being asked: a client can ring without our notice. */
 bool card_bus_polls(const struct card *card);
+
+/* Before the sandbox; carries out what comes from then on. */
+int card_commands_open(struct card *card, struct error *error);
+void card_commands_close(struct card *card);
 
 extern const struct jail_syscall card_syscalls[];
 extern const size_t card_syscall_count;

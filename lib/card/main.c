@@ -5,7 +5,7 @@
  *	1 protect	no dumps, signals by descriptor, guard against truncated memory
  *	2 options	what the command line says; status page and state area are mapped
  *	3 open		the card's back end
- *	4 bus		loop, doorbells, server, socket
+ *	4 bus		loop, doorbells, server, socket; commands
  *	5 sandbox	nothing can be opened from here on
  *	6 take over	the state area's lock: if another process has it, when that has stopped
  *	7 start		the device, from the state area
@@ -183,6 +183,8 @@ static int start(struct card *card, struct error *error)
 	if (!err)
 		err = card_bus_open(card, error);
 	if (!err)
+		err = card_commands_open(card, error);
+	if (!err)
 		err = enter_sandbox(card, error);
 	if (!err)
 		err = take_over(card, error);
@@ -245,6 +247,7 @@ static enum card_exit finish(struct card *card, int err, const struct error *err
 	/* From here on the device can be another process's. */
 	card_state_unlock(card);
 	card_bus_close(card);
+	card_commands_close(card);
 	os_loop_destroy(card->loop);
 	os_close(&card->signals);
 	free(card->device);
@@ -261,10 +264,11 @@ bool card_stands_by(const struct card *card)
 
 int card_main(const struct card_ops *ops, int argc, char **argv)
 {
-	struct card card = {.ops = ops,
-			    .signals = -1,
-			    .shared_fd = -1,
-			    .settings = {.bus_fd = -1, .state_fd = -1, .status_fd = -1}};
+	struct card card = {
+		.ops = ops,
+		.signals = -1,
+		.shared_fd = -1,
+		.settings = {.bus_fd = -1, .state_fd = -1, .status_fd = -1, .command_fd = -1}};
 	struct error error = {0};
 	bool is_said = false;
 	int err = protect(&card, &error);

@@ -19,6 +19,7 @@ enum frame_option {
 	STATE_FD,
 	STATUS_FD,
 	STAND_BY,
+	COMMAND_FD,
 	POLL,
 	USER,
 	STATE_SIZE,
@@ -34,6 +35,7 @@ static const struct card_option frame_options[] = {
 	[STATUS_FD] = {"status-fd", "N", "status page (a sealed memfd)"},
 	[STAND_BY] = {"stand-by", NULL,
 		      "get ready, then wait for the process that has the state area"},
+	[COMMAND_FD] = {"command-fd", "N", "pipe that the controller's commands come on"},
 	[POLL] = {"poll", NULL, "never sleep; the client rings by shared memory (--bus-fd)"},
 	[USER] = {"user", "ID", "user and group id to take; only as root"},
 	[STATE_SIZE] = {"state-size", NULL, "print how big a state area is needed, in bytes"},
@@ -129,6 +131,8 @@ static int take_frame_option(struct card *card, enum frame_option option, const 
 	case STAND_BY:
 		card->settings.stand_by = true;
 		return 0;
+	case COMMAND_FD:
+		return parse_fd(name, argument, &card->settings.command_fd, error);
 	case LISTEN:
 		card->settings.listen = argument;
 		return 0;

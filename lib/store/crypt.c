@@ -424,6 +424,15 @@ static void reap(struct store *store)
 	store_kick(crypt->under);
 }
 
+static int grow(struct store *store, uint64_t size)
+{
+	int result = store_grow(((struct crypt *)store)->under, size);
+
+	if (!result)
+		store->size = size;
+	return result;
+}
+
 static void destroy(struct store *store)
 {
 	struct crypt *crypt = (struct crypt *)store;
@@ -440,6 +449,7 @@ static const struct store_ops crypt_ops = {
 	.submit = submit,
 	.kick = kick,
 	.poll = reap,
+	.grow = grow,
 	.destroy = destroy,
 };
 

@@ -233,6 +233,21 @@ static void reap(struct store *store)
 	kick(store);
 }
 
+/* The size of a block device cannot be asked for inside a sandbox: beyond its end there are errors.
+ */
+static int grow(struct store *store, uint64_t size)
+{
+	struct file *file = (struct file *)store;
+	struct stat status;
+
+	if (fstat(file->fd, &status) < 0)
+		return -errno;
+	if (S_ISREG(status.st_mode) && size > (uint64_t)status.st_size)
+		return -EINVAL;
+	store->size = size;
+	return 0;
+}
+
 static void destroy(struct store *store)
 {
 	struct file *file = (struct file *)store;
@@ -247,6 +262,7 @@ static const struct store_ops file_ops = {
 	.submit = submit,
 	.kick = kick,
 	.poll = reap,
+	.grow = grow,
 	.destroy = destroy,
 };
 

@@ -12,6 +12,7 @@
 #ifndef KARUTA_STORE_STORE_H
 #define KARUTA_STORE_STORE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,9 @@ struct store_ops {
 	void (*submit)(struct store *store, struct store_request *request);
 	void (*kick)(struct store *store);
 	void (*poll)(struct store *store);
+	/* What is below has become longer, and `size` is more than it was. 0 or -errno; NULL:
+	 * -EOPNOTSUPP. */
+	int (*grow)(struct store *store, uint64_t size);
 	void (*destroy)(struct store *store);
 };
 
@@ -82,6 +86,18 @@ static inline void store_kick(struct store *store)
 static inline void store_poll(struct store *store)
 {
 	store->ops->poll(store);
+}
+
+/*
+ * What the store is of has become longer: `size` bytes of it are the store's from now on. Requests
+ * may be under way. -EINVAL: smaller than it was, not a multiple of STORE_BLOCK, or more than there
+ * is.
+ */
+static inline int store_grow(struct store *store, uint64_t size)
+{
+	if (size < store->size || size % STORE_BLOCK)
+		return -EINVAL;
+	return store->ops->grow ? store->ops->grow(store, size) : -EOPNOTSUPP;
 }
 
 /* No request is under way any more. NULL is fine. */

@@ -24,12 +24,16 @@ static bool is_valid(const struct command *command)
 		return slot_is_valid(command->slot);
 	case COMMAND_DETACH:
 		return slot_is_valid(command->slot) && !(command->flags & ~COMMAND_DETACH_FORCE);
+	case COMMAND_RESIZE:
+		return command->size;
 	case COMMAND_START:
 	case COMMAND_PAUSE:
 	case COMMAND_RESUME:
 	case COMMAND_SHUTDOWN:
 	case COMMAND_RESET:
 	case COMMAND_KILL:
+	case COMMAND_FREEZE:
+	case COMMAND_THAW:
 		return true;
 	}
 	return false;
@@ -54,6 +58,9 @@ static void encode_body(const struct command *command, struct writer *body)
 	case COMMAND_ATTACH:
 	case COMMAND_RELINK:
 		writer_u32(body, command->slot);
+		break;
+	case COMMAND_RESIZE:
+		writer_u64(body, command->size);
 		break;
 	default:
 		break;
@@ -104,6 +111,9 @@ static void decode_body(struct command *command, struct cursor *body)
 	case COMMAND_ATTACH:
 	case COMMAND_RELINK:
 		command->slot = cursor_u32(body);
+		break;
+	case COMMAND_RESIZE:
+		command->size = cursor_u64(body);
 		break;
 	default:
 		break;

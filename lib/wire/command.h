@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Commands from the controller to a hypervisor. They arrive on a pipe that the hypervisor can only
- * read; descriptors come on a companion socket whose return direction is shut down, one descriptor
- * a message with one byte of payload, sent *before* the command that uses it is written. The
- * outcome is read from the status page (command_done, command_result, text).
+ * Commands from the controller to a hypervisor, and to a card. They arrive on a pipe that the
+ * program can only read; a hypervisor's descriptors come on a companion socket whose return
+ * direction is shut down, one descriptor a message with one byte of payload, sent *before* the
+ * command that uses it is written. The outcome is read from the status page (command_done,
+ * command_result, text).
  *
  *   controller                                   hypervisor
  *   1. CONFIGURE ------------------------------> memory, vCPUs; kernel and initrd are descriptors
@@ -14,6 +15,11 @@
  *   4. ATTACH, DETACH, PAUSE, RESUME, SHUTDOWN, KILL at any time after
  *   5. descriptor, then RELINK slot -----------> when a card has died: link of the one that goes on
  * where it was. The slot waits for it (STATUS_SLOT_WAITING) for COMMAND_WAITING_MS.
+ *
+ *   controller                                   card
+ *   RESIZE ------------------------------------> what is behind its disk has grown
+ *   FREEZE ------------------------------------> lets nothing be under way, begins nothing
+ *   THAW --------------------------------------> goes on
  *
  * Layout: header of 16 bytes, then `length` bytes of body. Little endian.
  *   0 u32 magic "KCMD"   4 u16 verb   6 u16 length   8 u32 id (never 0, grows)   12 u32 0
@@ -43,6 +49,10 @@ enum command_verb {
 	COMMAND_RESET = 8,    /* press the reset button */
 	COMMAND_KILL = 9,     /* pull the plug */
 	COMMAND_RELINK = 10,  /* body: u32 slot */
+	/* To a card. */
+	COMMAND_RESIZE = 11, /* body: u64 bytes */
+	COMMAND_FREEZE = 12, /* no body, as the next */
+	COMMAND_THAW = 13,
 };
 
 #define COMMAND_DETACH_FORCE 1u
@@ -59,6 +69,7 @@ struct command {
 	char line[COMMAND_LINE_MAX + 1]; /* CONFIGURE: kernel command line, terminated */
 	uint32_t slot;			 /* ATTACH, DETACH, RELINK: 1 .. COMMAND_MAX_SLOT */
 	uint32_t flags;			 /* DETACH */
+	uint64_t size;			 /* RESIZE: not 0 */
 };
 
 /* Returns the number of bytes written to `buffer` or -EINVAL (a value out of range), -ENOSPC. */

@@ -188,8 +188,10 @@ static int carry_out(struct hypervisor *hypervisor, const struct command *comman
 		return -ENOSYS;
 	case COMMAND_KILL:
 		end(hypervisor, STATUS_KILLED, 1);
+		return 0;
+	default:
+		return -EINVAL;
 	}
-	return -EINVAL;
 }
 
 static void read_commands(struct hypervisor *hypervisor)
@@ -321,13 +323,57 @@ static void stand_by(struct status_page *page, int state)
 	atomic_store(&page->standing_by, 0);
 }
 
+/* STIFF: does none of it. FRAIL: dies of it. MUTE: does not say. False: nobody commands it any
+ * more.
+ */
+static bool obey(int commands, const char *kind, struct status_page *page)
+{
+	static const char *const words[] = {[COMMAND_RESIZE] = "resized",
+					    [COMMAND_FREEZE] = "frozen",
+					    [COMMAND_THAW] = "thawed"};
+	char buffer[COMMAND_MAX_SIZE], text[64];
+	ssize_t got = read(commands, buffer, sizeof(buffer));
+	struct command command;
+
+	if (!got)
+		return false;
+	if (got < 0 || command_decode(&command, buffer, (size_t)got) != got)
+		_exit(92);
+	if (!strcmp(kind, "FRAIL"))
+		_exit(91);
+	if (!strcmp(kind, "MUTE"))
+		return true;
+	snprintf(text, sizeof(text), "%s %llu", words[command.verb],
+		 (unsigned long long)command.size);
+	if (!strcmp(kind, "STIFF"))
+		status_command_done(page, command.id, -EPERM, "the fake does not bend");
+	else
+		status_command_done(page, command.id, 0, text);
+	return true;
+}
+
+static ssize_t serve(int bus, int commands, const char *kind, struct status_page *page)
+{
+	struct pollfd wait[] = {{.fd = bus, .events = POLLIN}, {.fd = commands, .events = POLLIN}};
+	char byte;
+
+	for (;;) {
+		if (poll(wait, 2, -1) < 0)
+			_exit(90);
+		if (wait[1].revents && !obey(commands, kind, page))
+			wait[1].fd = -1;
+		if (wait[0].revents)
+			return recv(bus, &byte, 1, 0);
+	}
+}
+
 void fake_card(int argc, char **argv)
 {
 	struct status_page *page = map(option(argc, argv, "--status-fd"), STATUS_PAGE_SIZE);
 	int bus = option(argc, argv, "--bus-fd"), key = option(argc, argv, "--key-fd");
-	char kind[16], text[STATUS_TEXT_SIZE] = "", byte;
-	size_t used;
+	char kind[16], text[STATUS_TEXT_SIZE] = "";
 	ssize_t got;
+	size_t used;
 
 	first_word(option(argc, argv, "--store"), kind, sizeof(kind));
 	if (is_told(argc, argv, "--stand-by"))
@@ -349,7 +395,7 @@ void fake_card(int argc, char **argv)
 	if (key >= 0 && os_read_full(key, text + used, 40) <= 0)
 		_exit(96);
 	status_set(page, STATUS_READY, STATUS_REASON_NONE, text);
-	got = recv(bus, &byte, 1, 0);
+	got = serve(bus, option(argc, argv, "--command-fd"), kind, page);
 	if (got < 0)
 		_exit(95);
 	if (got && !strcmp(kind, "MORTAL"))

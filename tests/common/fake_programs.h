@@ -30,6 +30,9 @@ _Noreturn void fake_hypervisor(int argc, char **argv);
  *   MORTAL is ready, dies when its link is written to
  *   LATE  gets ready after a second
  *   CLINGY does not end with its link
+ *   STIFF refuses commands
+ *   FRAIL dies of a command
+ *   MUTE  does not answer commands
  * A card without a store is good. Its status text: the descriptors that it has, and the key.
  */
 _Noreturn void fake_card(int argc, char **argv);

@@ -29,6 +29,26 @@ static void command_survives_the_pipe(void **state)
 	assert_memory_equal(&in, &out, sizeof(in));
 }
 
+static void commands_to_a_card_survive_it(void **state)
+{
+	static const struct command sent[] = {
+		{.verb = COMMAND_RESIZE, .id = 1, .size = 3 * GIB},
+		{.verb = COMMAND_FREEZE, .id = 2},
+		{.verb = COMMAND_THAW, .id = 3},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+		uint8_t bytes[COMMAND_MAX_SIZE];
+		int length = command_encode(&sent[i], bytes, sizeof(bytes));
+		struct command out;
+
+		assert_true(length > 0);
+		assert_int_equal(command_decode(&out, bytes, (size_t)length), length);
+		assert_memory_equal(&sent[i], &out, sizeof(out));
+	}
+}
+
 static void half_a_command_waits_for_the_rest(void **state)
 {
 	struct command in = {.verb = COMMAND_DETACH, .id = 1, .slot = 3, .flags = 1};
@@ -49,6 +69,7 @@ static void command_out_of_range_is_not_sent(void **state)
 		{.verb = COMMAND_ATTACH, .id = 1, .slot = 0},
 		{.verb = COMMAND_ATTACH, .id = 1, .slot = COMMAND_MAX_SLOT + 1},
 		{.verb = COMMAND_START, .id = 0},
+		{.verb = COMMAND_RESIZE, .id = 1, .size = 0},
 		{.verb = COMMAND_CONFIGURE, .id = 1, .memory = 0, .cpus = 1},
 		{.verb = COMMAND_CONFIGURE, .id = 1, .memory = 1, .cpus = COMMAND_MAX_CPUS + 1},
 		{.verb = (enum command_verb)99, .id = 1},
@@ -195,6 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(command_survives_the_pipe),
+		cmocka_unit_test(commands_to_a_card_survive_it),
 		cmocka_unit_test(half_a_command_waits_for_the_rest),
 		cmocka_unit_test(command_out_of_range_is_not_sent),
 		cmocka_unit_test(damaged_command_is_refused),

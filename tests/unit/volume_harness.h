@@ -17,7 +17,7 @@
 #define DEPTH	    64u
 #define QUEUE	    1u
 
-enum { FD_KEY = 6, FD_FILE = 7 };
+enum { FD_KEY = 6, FD_FILE = 7, FD_COMMANDS = 8 };
 
 __attribute__((unused)) static const uint8_t good_key[STORE_KEY_SIZE] =
 	"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM"
@@ -28,6 +28,8 @@ struct fixture {
 	struct nvme_client nvme;
 	char path[64], store[80];
 	int file;
+	int commands; /* the pipe's end that writes; -1 */
+	uint32_t command_id;
 	const uint8_t *key; /* what the card is given; NULL: nothing */
 	size_t key_size;
 };
@@ -42,6 +44,7 @@ static inline int setup(void **state)
 	fixture->file = mkostemp(fixture->path, O_CLOEXEC);
 	assert_true(fixture->file >= 0);
 	snprintf(fixture->store, sizeof(fixture->store), "file:%s", fixture->path);
+	fixture->commands = -1;
 	fixture->key = good_key;
 	fixture->key_size = sizeof(good_key);
 	assert_int_equal(nvme_client_create(&fixture->nvme, MEMORY_SIZE), 0);
@@ -60,6 +63,7 @@ static inline int teardown(void **state)
 	}
 	nvme_client_destroy(&fixture->nvme);
 	harness_close(harness);
+	os_close(&fixture->commands);
 	close(fixture->file);
 	unlink(fixture->path);
 	free(fixture);
@@ -84,7 +88,8 @@ static inline int key_pipe(const struct fixture *fixture)
 static inline void fill_arguments(const struct harness *harness, char *argv[40],
 				  const char *const *arguments)
 {
-	static const char *const frame[] = {"--bus-fd", "3", "--state-fd", "4", "--status-fd", "5"};
+	static const char *const frame[] = {"--bus-fd",	   "3", "--state-fd",	"4",
+					    "--status-fd", "5", "--command-fd", "8"};
 	size_t count = 0;
 
 	argv[count++] = (char *)"karuta-card-volume";
@@ -108,7 +113,7 @@ static inline int launch_on(struct fixture *fixture, const char *const *argument
 {
 	struct harness *harness = &fixture->harness;
 	const char *launcher = HARNESS_NEEDS_LAUNCHER ? "/usr/bin/env" : harness->program;
-	int pair[2], output[2], key = key_pipe(fixture);
+	int pair[2], output[2], commands[2], key = key_pipe(fixture);
 	int program = open(launcher, O_RDONLY | O_CLOEXEC);
 	char *argv[40];
 
@@ -116,10 +121,11 @@ static inline int launch_on(struct fixture *fixture, const char *const *argument
 	assert_true(program >= 0);
 	assert_int_equal(os_pipe(output), 0);
 	assert_int_equal(os_socket_pair(pair), 0);
+	assert_int_equal(os_pipe(commands), 0);
 	const struct os_spawn_fd fds[] = {
 		{output[1], STDOUT_FILENO},    {output[1], STDERR_FILENO},	{pair[1], FD_BUS},
 		{harness->state_fd, FD_STATE}, {harness->status_fd, FD_STATUS}, {key, FD_KEY},
-		{fixture->file, FD_FILE}};
+		{fixture->file, FD_FILE},      {commands[0], FD_COMMANDS}};
 
 	os_close(&harness->pidfd);
 	os_close(&harness->output);
@@ -129,6 +135,9 @@ static inline int launch_on(struct fixture *fixture, const char *const *argument
 	harness->output = output[0];
 	close(output[1]);
 	close(pair[1]);
+	os_close(&fixture->commands);
+	fixture->commands = commands[1];
+	close(commands[0]);
 	close(key);
 	close(program);
 	return pair[0];
