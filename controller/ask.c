@@ -44,7 +44,7 @@ static int send_request(const struct ask *ask, const json_t *request, struct err
 		return error_set(error, ENOMEM, "out of memory");
 	iov = (struct iovec){.iov_base = text, .iov_len = strlen(text)};
 	/* The descriptor rides on the first byte; the rest follows as it fits. */
-	sent = os_send(ask->connection, &iov, 1, &ask->key, ask->key >= 0, 0);
+	sent = os_send(ask->connection, &iov, 1, &ask->descriptor, ask->descriptor >= 0, 0);
 	ret = sent < 0 ? (int)sent : 0;
 	if (ret == 0)
 		ret = os_write_all(ask->connection, text + sent, iov.iov_len - (size_t)sent);

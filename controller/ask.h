@@ -13,7 +13,7 @@ struct ask {
 	const char *name;   /* of the instance */
 	const char *socket; /* NULL: by the name */
 	unsigned seconds;   /* to wait for the answer; ASK_EVER */
-	int key;	    /* descriptor to send along; -1 */
+	int descriptor;	    /* to send along; -1 */
 	int connection;	    /* stays open after the answer, the caller's to close */
 };
 

@@ -23,7 +23,7 @@ void caller_begin(struct caller *caller, struct verbs *verbs, int fd)
 	*caller = (struct caller){.verbs = verbs,
 				  .state = CALLER_READING,
 				  .fd = fd,
-				  .key = -1,
+				  .descriptor = -1,
 				  .deadline = os_now() + VERBS_TALK_SECONDS * NS_PER_S,
 				  .request = malloc(VERBS_REQUEST_MAX + 1)};
 	if (!caller->request || os_loop_add(verbs->loop, fd, EPOLLIN, on_event, caller) < 0)
@@ -34,10 +34,10 @@ void caller_end(struct caller *caller)
 {
 	os_loop_remove(caller->verbs->loop, caller->fd);
 	os_close(&caller->fd);
-	os_close(&caller->key);
+	os_close(&caller->descriptor);
 	free(caller->request);
 	free(caller->answer);
-	*caller = (struct caller){.state = CALLER_NONE, .fd = -1, .key = -1};
+	*caller = (struct caller){.state = CALLER_NONE, .fd = -1, .descriptor = -1};
 }
 
 void caller_answer(struct caller *caller, json_t *answer)
@@ -48,7 +48,7 @@ void caller_answer(struct caller *caller, json_t *answer)
 	if (text && asprintf(&caller->answer, "%s\n", text) < 0)
 		caller->answer = NULL;
 	free(text);
-	os_close(&caller->key);
+	os_close(&caller->descriptor);
 	caller->ticket = 0;
 	caller->waits_end = false;
 	if (!caller->answer) {
@@ -95,11 +95,11 @@ static ssize_t receive(struct caller *caller)
 
 	if (got < 0 || !count)
 		return got;
-	if (caller->key >= 0) {
+	if (caller->descriptor >= 0) {
 		os_close(&fd);
 		return -EMSGSIZE;
 	}
-	caller->key = fd;
+	caller->descriptor = fd;
 	return got;
 }
 

@@ -133,6 +133,7 @@ static const struct card_kind volume_kind = {
 	.program = "karuta-card-volume",
 	.members = volume_members,
 	.member_count = ARRAY_LEN(volume_members),
+	.is_volume = true,
 	.check = check_volume,
 };
 

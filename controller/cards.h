@@ -54,6 +54,7 @@ struct card_kind {
 	const char *program;
 	const struct card_member *members;
 	size_t member_count;
+	bool is_volume; /* what is in its store is worth keeping */
 	/* Rules between members; NULL: none. -EINVAL with the place's error set. */
 	int (*check)(const struct card_spec *card, const struct place *place);
 };

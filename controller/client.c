@@ -11,6 +11,7 @@
 #include "client.h"
 #include "client_card.h"
 #include "os/fd.h"
+#include "os/newfile.h"
 #include "show.h"
 #include "strict.h"
 
@@ -95,7 +96,7 @@ static int read_command_line(struct client *client, const struct command_line *l
 	int option, ret;
 
 	client->ask.connection = -1;
-	client->ask.key = -1;
+	client->ask.descriptor = -1;
 	client->ask.seconds = ANSWER_SECONDS;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		ret = take_option(client, option, line->accepts);
@@ -239,6 +240,67 @@ int client_update(int argc, char **argv)
 	return ask_and_tell(&client, request);
 }
 
+int client_resize(int argc, char **argv)
+{
+	static const struct command_line line = {.accepts = "", .least = 2, .most = 2};
+	struct client client = {
+		.verb = "resize",
+		.usage =
+			"NAME CARD|SLOT SIZE [--socket PATH]\n\nMakes a volume larger, and its "
+			"file "
+			"if need be; SIZE has bytes, or a suffix K, M, G or T.\nThe guest is told. "
+			"A volume is never made smaller."};
+	int code = read_command_line(&client, &line, argc, argv);
+	json_t *request;
+
+	if (code)
+		return code - 1;
+	request = make_request(&client);
+	json_object_set_new(request, "card", json_string(client.arguments[0]));
+	json_object_set_new(request, "size", json_string(client.arguments[1]));
+	return ask_and_tell(&client, request);
+}
+
+/* Written out first what can be: the guest waits for the rest. */
+static int take_snapshot(struct client *client, struct os_newfile *file)
+{
+	json_t *request = make_request(client);
+	int code, ret;
+
+	syncfs(file->fd);
+	json_object_set_new(request, "card", json_string(client->arguments[0]));
+	client->ask.descriptor = file->fd;
+	code = ask_and_tell(client, request);
+	if (code)
+		return code;
+	ret = os_newfile_publish(file);
+	if (ret < 0)
+		fprintf(stderr, "karuta-controller: %s: %s\n", client->arguments[1],
+			strerror(-ret));
+	return ret < 0;
+}
+
+int client_snapshot(int argc, char **argv)
+{
+	static const struct command_line line = {.accepts = "", .least = 2, .most = 2};
+	struct client client = {
+		.verb = "snapshot",
+		.usage = "NAME CARD|SLOT FILE [--socket PATH]\n\nMakes FILE, a volume with the "
+			 "same key, of what the card's volume is at one instant.\nThe two share "
+			 "their blocks: both have to be on one btrfs or XFS (reflink)."};
+	struct os_newfile file = OS_NEWFILE_NONE;
+	int code = read_command_line(&client, &line, argc, argv), ret;
+
+	if (code)
+		return code - 1;
+	ret = os_newfile_open(&file, client.arguments[1]);
+	if (ret < 0)
+		fprintf(stderr, "karuta-controller: %s: %s\n", client.arguments[1], strerror(-ret));
+	code = ret < 0 ? 1 : take_snapshot(&client, &file);
+	os_newfile_close(&file);
+	return code;
+}
+
 int client_attach(int argc, char **argv)
 {
 	static const struct command_line line = {.least = 1, .most = 8, .accepts = ""};
@@ -253,7 +315,7 @@ int client_attach(int argc, char **argv)
 
 	if (code)
 		return code - 1;
-	if (client_card_read(client.arguments, client.argument_count, &card, &client.ask.key,
+	if (client_card_read(client.arguments, client.argument_count, &card, &client.ask.descriptor,
 			     &error) < 0) {
 		fail(&error);
 		return 2;

@@ -6,6 +6,8 @@
 int client_attach(int argc, char **argv);
 int client_detach(int argc, char **argv);
 int client_update(int argc, char **argv);
+int client_resize(int argc, char **argv);
+int client_snapshot(int argc, char **argv);
 int client_status(int argc, char **argv);
 int client_stop(int argc, char **argv);
 int client_kill(int argc, char **argv);

@@ -44,9 +44,10 @@ static int size_of(int fd, uint64_t *size)
 
 struct fitting {
 	struct launch launch;
-	const struct kit *kit;
+	struct kit *kit;
 	int key; /* this process's own, until it was started */
 	bool stands_by;
+	struct link *commands;
 };
 
 /* The size that the specification gives, or all of the store in whole 4 KiB blocks. */
@@ -62,6 +63,8 @@ static int fit_size(struct fitting *fitting, const struct card_spec *card, const
 		return error_set(error, -ret, "store %s: %s", path, strerror(-ret));
 	if (!given)
 		size = align_down(there, 4096);
+	if (fitting->kit->size)
+		size = fitting->kit->size;
 	if (!size)
 		return error_set(error, EINVAL,
 				 "store %s is empty; make it with `karuta volume create`", path);
@@ -69,8 +72,47 @@ static int fit_size(struct fitting *fitting, const struct card_spec *card, const
 		return error_set(error, EINVAL,
 				 "store %s holds %llu bytes, less than the size asked for (%llu)",
 				 path, (unsigned long long)there, (unsigned long long)size);
+	fitting->kit->size = size;
 	launch_option(&fitting->launch, option, "%llu", (unsigned long long)size);
 	return 0;
+}
+
+static int make_longer(int store, uint64_t size, struct error *error)
+{
+	uint64_t there;
+	struct stat status;
+	int ret = size_of(store, &there);
+
+	if (ret < 0 || fstat(store, &status) < 0)
+		return error_set(error, ret ? -ret : errno, "its store: %s",
+				 strerror(ret ? -ret : errno));
+	if (size <= there)
+		return 0;
+	if (S_ISBLK(status.st_mode))
+		return error_set(error, EINVAL, "its device has only %llu bytes",
+				 (unsigned long long)there);
+	if (size > INT64_MAX || ftruncate(store, (off_t)size) < 0)
+		return error_set(error, size > INT64_MAX ? EFBIG : errno,
+				 "its file cannot be made longer: %s",
+				 strerror(size > INT64_MAX ? EFBIG : errno));
+	return 0;
+}
+
+int fit_grow(struct kit *kit, uint64_t size, struct error *error)
+{
+	int ret;
+
+	if (size % 4096)
+		return error_set(error, EINVAL, "the size must be a multiple of 4096 bytes");
+	if (size < kit->size)
+		return error_set(error, EINVAL,
+				 "it has %llu bytes and cannot be made smaller: what lies behind "
+				 "the new end would be lost",
+				 (unsigned long long)kit->size);
+	ret = make_longer(kit->store, size, error);
+	if (ret == 0)
+		kit->size = size;
+	return ret;
 }
 
 static void fit_store(struct fitting *fitting, const char *option, const char *path)
@@ -141,11 +183,15 @@ static int fit_member(struct fitting *fitting, const struct card_spec *card, siz
 static int fit_all(struct fitting *fitting, struct slot *slot, struct error *error)
 {
 	const struct card_spec *card = &slot->card;
+	struct link *commands = fitting->commands;
 	int ret = link_bus(&slot->bus, error);
 
+	if (ret == 0)
+		ret = link_commands(commands, error);
 	if (ret < 0)
 		return ret;
 	launch_give_option(&fitting->launch, "--bus-fd", slot->bus.theirs);
+	launch_give_option(&fitting->launch, "--command-fd", commands->theirs);
 	launch_give_option(&fitting->launch, "--state-fd", slot->area.fd);
 	if (fitting->stands_by)
 		launch_option(&fitting->launch, "--stand-by", NULL);
@@ -168,7 +214,10 @@ static int run(struct machine *machine, struct slot *slot, struct fitting *fitti
 /* For the first time, again, or beside the one that runs. */
 static int start(struct machine *machine, struct slot *slot, bool beside, struct error *error)
 {
-	struct fitting fitting = {.kit = &slot->kit, .key = -1, .stands_by = beside};
+	struct fitting fitting = {.kit = &slot->kit,
+				  .key = -1,
+				  .stands_by = beside,
+				  .commands = beside ? &slot->next_commands : &slot->commands};
 	int ret = launch_begin(&fitting.launch, slot->card.kind->program, slot->kit.program, error);
 
 	if (ret == 0)
@@ -176,6 +225,7 @@ static int start(struct machine *machine, struct slot *slot, bool beside, struct
 	if (ret == 0)
 		ret = run(machine, slot, &fitting, error);
 	os_close(&slot->bus.theirs);
+	os_close(&fitting.commands->theirs);
 	os_close(&fitting.key);
 	launch_free(&fitting.launch);
 	return ret;
@@ -210,6 +260,7 @@ int fit_card(struct machine *machine, struct slot *slot, struct error *error)
 int fit_card_again(struct machine *machine, struct slot *slot, struct error *error)
 {
 	link_close(&slot->bus);
+	link_close(&slot->commands);
 	return start(machine, slot, false, error);
 }
 

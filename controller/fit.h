@@ -6,15 +6,18 @@
 #include "base/error.h"
 #include "machine.h"
 
-/* Starts the card's program with bus link, state area, status page, store and key. The key's
- * descriptor is closed here whatever comes of it. */
+/* Starts the card's program with bus link, command pipe, state area, status page, store and key.
+ * The key's descriptor is closed here whatever comes of it. */
 int fit_card(struct machine *machine, struct slot *slot, struct error *error);
-/* Starts it again, with the same state area, status page, store and key and a new bus link, after
- * its last process has ended. */
+/* Starts it again, with the same state area, status page, store and key and new links, after its
+ * last process has ended. */
 int fit_card_again(struct machine *machine, struct slot *slot, struct error *error);
 /* Starts slot->successor on the same things beside the process that uses them; it goes on when that
  * one has stopped. */
 int fit_successor(struct machine *machine, struct slot *slot, struct error *error);
+/* The store is at least so long from now on, and what is started on it is told so. Never shorter:
+ * -EINVAL. */
+int fit_grow(struct kit *kit, uint64_t size, struct error *error);
 /* Starts the hypervisor with its channels, pages, /dev/kvm, kernel and initrd. */
 int fit_hypervisor(struct machine *machine, struct error *error);
 

@@ -20,6 +20,7 @@
 
 #include "areas.h"
 #include "base/error.h"
+#include "clone.h"
 #include "instance.h"
 #include "key.h"
 #include "link.h"
@@ -57,11 +58,33 @@ enum slot_state {
 /* What a card's program is started with, kept open so that it can be started again. */
 struct kit {
 	int program;
-	int store; /* -1: none */
+	int store;     /* -1: none */
+	uint64_t size; /* of it, as the card is told; 0: not known yet */
 	struct key key;
 };
 
 #define KIT_NONE ((struct kit){.program = -1, .store = -1, .key = KEY_NONE})
+
+enum task_step {
+	TASK_NONE,
+	TASK_RESIZING, /* RESIZE is on its way */
+	TASK_FREEZING, /* FREEZE is on its way */
+	TASK_SHARING,  /* frozen; its store's blocks are being shared */
+	TASK_THAWING,  /* THAW is on its way */
+};
+
+/* What is being done to a card that is in use: tasks.c. */
+struct task {
+	enum task_step step;
+	pid_t pid; /* that was asked */
+	uint64_t since, deadline;
+	int target; /* of a snapshot, until its blocks are shared */
+	struct clone clone;
+	int code; /* of the answer that follows the thaw, and its text */
+	char text[STATUS_TEXT_SIZE];
+};
+
+#define TASK_IDLE ((struct task){.target = -1})
 
 struct slot {
 	enum slot_state state;
@@ -70,7 +93,10 @@ struct slot {
 	struct watch watch;
 	struct area area; /* the card's state */
 	struct kit kit;
-	struct link bus; /* ours: the hypervisor's end, until it is sent */
+	struct link bus;      /* ours: the hypervisor's end, until it is sent */
+	struct link commands; /* ours: the end that writes */
+	uint32_t last_command;
+	struct task task;
 	uint64_t deadline;
 	uint64_t ticket; /* 0: nobody waits */
 	bool at_boot;	 /* the instance does not start without it */
@@ -79,7 +105,8 @@ struct slot {
 	char why[STATUS_TEXT_SIZE];
 
 	/* restart.c */
-	int old_program;	/* while an update is being tried: what it goes back to; else -1 */
+	int old_program; /* while an update is being tried: what it goes back to; else -1 */
+	struct link next_commands; /* PREPARING: of the successor */
 	struct watch successor; /* PREPARING: the process that stands by; then the one that ends */
 	uint64_t stop_by;	/* when that one is killed */
 	uint64_t restart_at;
@@ -94,8 +121,11 @@ struct slot {
 		       .watch = WATCH_NONE,                                                        \
 		       .area = AREA_NONE,                                                          \
 		       .bus = LINK_NONE,                                                           \
+		       .commands = LINK_NONE,                                                      \
+		       .task = TASK_IDLE,                                                          \
 		       .kit = KIT_NONE,                                                            \
 		       .old_program = -1,                                                          \
+		       .next_commands = LINK_NONE,                                                 \
 		       .successor = WATCH_NONE})
 
 /* A command that waits for its turn; one is on its way at a time. */
@@ -191,6 +221,15 @@ void slots_end(struct machine *machine, uint64_t now);
 bool slots_all(const struct machine *machine, enum slot_state state); /* other than empty ones */
 bool slots_busy(const struct machine *machine);
 void slots_free(struct machine *machine);
+
+/* tasks.c */
+void tasks_turn(struct machine *machine, struct slot *slot, uint64_t now);
+/* Makes its store longer if that is needed. `name`: as for slots_detach. */
+int tasks_resize(struct machine *machine, const char *name, uint64_t size, uint64_t ticket,
+		 struct error *error);
+/* The card's store at one instant, in `target`, which is taken over whatever comes of it. */
+int tasks_snapshot(struct machine *machine, const char *name, int target, uint64_t ticket,
+		   struct error *error);
 
 /* restart.c */
 /* The card is of no use as it is, and the hypervisor waits for it to come back. */

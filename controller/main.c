@@ -21,6 +21,8 @@ static const struct {
 	{"attach", client_attach, "NAME CARD", "put a card into a slot while the guest runs"},
 	{"detach", client_detach, "NAME CARD", "take a card out"},
 	{"update", client_update, "NAME CARD [PROGRAM]", "let another program serve a card"},
+	{"resize", client_resize, "NAME CARD SIZE", "make a volume larger while the guest runs"},
+	{"snapshot", client_snapshot, "NAME CARD FILE", "copy a volume as it is at this instant"},
 	{"console", client_console, "NAME", "follow what the guest writes to its console"},
 	{"stop", client_stop, "NAME", "press the power button, wait for the end"},
 	{"kill", client_kill, "NAME", "pull the plug"},

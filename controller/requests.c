@@ -62,10 +62,10 @@ static int take_key(struct request *request, struct card_spec *card)
 	for (size_t i = 0; i < card->kind->member_count; i++) {
 		if (card->kind->members[i].type != CARD_KEY || !card->values[i].given)
 			continue;
-		if (request->caller->key < 0)
+		if (request->caller->descriptor < 0)
 			return strict_refuse(&request->place, card->kind->members[i].name,
 					     "no descriptor came with the request");
-		card->values[i].number = (uint64_t)os_steal_fd(&request->caller->key);
+		card->values[i].number = (uint64_t)os_steal_fd(&request->caller->descriptor);
 	}
 	return 0;
 }
@@ -152,6 +152,45 @@ static int update(struct request *request)
 			      &request->error);
 }
 
+static int resize(struct request *request)
+{
+	static const char *const known[] = {"verb", "card", "size", NULL};
+	const char *card = NULL;
+	uint64_t size = 0;
+	int ret = expect_members(request, known);
+
+	if (ret == 0)
+		ret = strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX,
+				  &card);
+	if (ret == 0)
+		ret = strict_size(&request->place, request->object, "size", true, &size);
+	if (ret == 0)
+		ret = expect_running(request);
+	if (ret < 0)
+		return ret;
+	return tasks_resize(request->machine, card, size, new_ticket(request->caller),
+			    &request->error);
+}
+
+static int snapshot(struct request *request)
+{
+	static const char *const known[] = {"verb", "card", NULL};
+	const char *card = NULL;
+	int ret = expect_members(request, known);
+
+	if (ret == 0)
+		ret = strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX,
+				  &card);
+	if (ret == 0)
+		ret = expect_running(request);
+	if (ret == 0 && request->caller->descriptor < 0)
+		ret = error_set(&request->error, EINVAL, "no descriptor came with the request");
+	if (ret < 0)
+		return ret;
+	return tasks_snapshot(request->machine, card, os_steal_fd(&request->caller->descriptor),
+			      new_ticket(request->caller), &request->error);
+}
+
 static int status(struct request *request)
 {
 	int ret = expect_none(request);
@@ -230,10 +269,10 @@ static const struct {
 	const char *name;
 	verb_fn run;
 } verbs[] = {
-	{"attach", attach},	{"detach", detach},	  {"update", update},
-	{"status", status},	{"stop", stop},		  {"kill", kill_guest},
-	{"pause", pause_guest}, {"resume", resume_guest}, {"reset", reset_guest},
-	{"console", console},
+	{"attach", attach},	  {"detach", detach},	  {"update", update},
+	{"resize", resize},	  {"snapshot", snapshot}, {"status", status},
+	{"stop", stop},		  {"kill", kill_guest},	  {"pause", pause_guest},
+	{"resume", resume_guest}, {"reset", reset_guest}, {"console", console},
 };
 
 static int run_verb(struct request *request)

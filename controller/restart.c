@@ -69,6 +69,7 @@ static void forget_successor(struct slot *slot)
 {
 	watch_free(&slot->successor);
 	link_close(&slot->bus);
+	link_close(&slot->next_commands);
 }
 
 void restart_drop_update(struct machine *machine, struct slot *slot, const char *why)
@@ -176,7 +177,8 @@ void restart_relinked(struct machine *machine, struct slot *slot, int result, co
 	snprintf(answer, sizeof(answer), CARD_FORMAT " goes on after %llu.%llu ms", CARD(slot),
 		 (unsigned long long)(us / 1000), (unsigned long long)(us % 1000 / 100));
 	machine_note(machine, "%s", answer);
-	machine_answer(machine, &slot->ticket, 0, answer);
+	if (slot->task.step == TASK_NONE)
+		machine_answer(machine, &slot->ticket, 0, answer);
 }
 
 void restart_turn(struct machine *machine, struct slot *slot, uint64_t now)
@@ -223,6 +225,9 @@ static void change_over(struct machine *machine, struct slot *slot, uint64_t now
 	struct error error = {0};
 	int ret = watch_swap(&slot->watch, &slot->successor, &error);
 
+	link_close(&slot->commands);
+	slot->commands = slot->next_commands;
+	slot->next_commands = LINK_NONE;
 	watch_stop(&slot->successor);
 	slot->state = SLOT_RETURNING;
 	slot->away_since = now;

@@ -34,6 +34,10 @@ static void make_empty(struct slot *slot)
 	watch_free(&slot->watch);
 	area_free(&slot->area);
 	link_close(&slot->bus);
+	link_close(&slot->commands);
+	link_close(&slot->next_commands);
+	os_close(&slot->task.target);
+	clone_free(&slot->task.clone);
 	if (slot->card.kind)
 		card_spec_free(&slot->card);
 	os_close(&slot->kit.program);
@@ -260,11 +264,10 @@ static void turn_leaving(struct machine *machine, struct slot *slot, uint64_t no
 {
 	char text[96];
 
-	if (watch_runs(&slot->watch)) {
-		if (now >= slot->deadline)
-			watch_kill(&slot->watch);
+	if (watch_runs(&slot->watch) && now >= slot->deadline)
+		watch_kill(&slot->watch);
+	if (watch_runs(&slot->watch) || clone_runs(&slot->task.clone))
 		return;
-	}
 	snprintf(text, sizeof(text), CARD_FORMAT " detached", CARD(slot));
 	if (slot->was_attached && machine->state != MACHINE_ENDING)
 		machine_note(machine, "%s", text);
@@ -286,6 +289,7 @@ static void turn(struct machine *machine, struct slot *slot, uint64_t now)
 	if (watch_runs(&slot->watch))
 		watch_look(&slot->watch);
 	restart_reap(slot, now);
+	tasks_turn(machine, slot, now);
 	switch (slot->state) {
 	case SLOT_STARTING:
 		turn_starting(machine, slot, now);
@@ -407,6 +411,8 @@ bool slots_busy(const struct machine *machine)
 		/* A guest that has not let go in time may take for ever. */
 		if (state == SLOT_EJECTING && !machine->slots[i].ticket)
 			continue;
+		if (machine->slots[i].task.step != TASK_NONE)
+			return true;
 		if (state != SLOT_EMPTY && state != SLOT_ATTACHED && state != SLOT_FAILED)
 			return true;
 	}

@@ -66,7 +66,7 @@ int verbs_open(struct verbs *verbs, struct machine *machine, struct os_loop *loo
 	verbs->machine = machine;
 	verbs->loop = loop;
 	for (size_t i = 0; i < VERBS_CALLERS; i++)
-		verbs->callers[i] = (struct caller){.fd = -1, .key = -1};
+		verbs->callers[i] = (struct caller){.fd = -1, .descriptor = -1};
 	ret = address_find(name, given, &verbs->address, error);
 	if (ret < 0)
 		return ret;

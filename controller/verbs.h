@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The local command socket of an instance. Whoever may open it (mode 0600) sends one request, a
- * JSON object on one line, with at most one descriptor (a key), and gets one answer, likewise:
+ * JSON object on one line, with at most one descriptor (a key, a file), and gets one answer,
+ *likewise:
  *
  *	{"verb": "detach", "card": "data", "force": false}
  *	{"code": 0, "text": "card data (slot 2) detached"}
@@ -39,7 +40,7 @@ struct caller {
 	struct verbs *verbs;
 	enum caller_state state;
 	int fd;
-	int key; /* a descriptor that came with the request; -1 */
+	int descriptor; /* that came with the request; -1 */
 	uint64_t ticket;
 	uint64_t deadline;
 	bool follows;	/* the console comes after the answer */

@@ -11,7 +11,7 @@ _karuta_controller_instances() {
 
 _karuta_controller() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='run status attach detach update console stop kill reset pause resume --help --version'
+	local commands='run status attach detach update resize snapshot console stop kill reset pause resume --help --version'
 	local options='--socket --help' words=
 
 	case $previous in
@@ -43,10 +43,12 @@ _karuta_controller() {
 		mapfile -t COMPREPLY < <(compgen -W 'kind=volume kind=local kind=null slot= name= store= size= key_fd= sector= iops= bandwidth=' -- "$word"
 			compgen -f -X '!*.json' -- "$word")
 		return
-	elif [ "${COMP_WORDS[1]}" = update ] && [ "$COMP_CWORD" = 4 ]; then
+	elif [[ ${COMP_WORDS[1]} == @(update|snapshot) && $COMP_CWORD == 4 ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
-	elif [[ ${COMP_WORDS[1]} == @(detach|update) ]] && command -v jq >/dev/null; then
+	elif [[ ${COMP_WORDS[1]} == resize && $COMP_CWORD == 4 ]]; then
+		return
+	elif [[ ${COMP_WORDS[1]} == @(detach|update|resize|snapshot) ]] && command -v jq >/dev/null; then
 		words=$(karuta-controller status "${COMP_WORDS[2]}" --json 2>/dev/null | jq -r '.cards[].name')
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

@@ -164,7 +164,8 @@ static inline int make_folder(void **state)
 	return sh("cp %s karuta-controller && cp %s karuta-hypervisor && cp %s karuta-card-null && "
 		  "cp %s karuta-card-volume && cp karuta-card-null karuta-card-local && mkdir sub "
 		  "&& mkfifo fifo && "
-		  "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy; do "
+		  "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy stiff "
+		  "frail mute; do "
 		  "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
 		  controller, self, self, self);
 }

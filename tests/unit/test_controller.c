@@ -46,8 +46,9 @@ static void gives_exactly_these_descriptors(void **state)
 	assert_true(says("fds: 0=null 1=null 2=memfd:karuta-words 3=pipe: 4=socket: "
 			 "5=memfd:karuta-console 6=kvm 7=kernel 8=memfd:karuta-status \n"));
 	VERB("status test");
-	assert_true(says("0=null 1=null 2=memfd:karuta-words 3=socket: 4=memfd:karuta-card-state "
-			 "5=good.vol 6=memfd:karuta-key 7=memfd:karuta-status key=open sesame"));
+	assert_true(says(
+		"0=null 1=null 2=memfd:karuta-words 3=socket: 4=pipe: 5=memfd:karuta-card-state "
+		"6=good.vol 7=memfd:karuta-key 8=memfd:karuta-status key=open sesame"));
 	kill_instance(pid);
 }
 

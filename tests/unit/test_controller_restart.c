@@ -44,8 +44,8 @@ static void dead_card_is_started_again(void **state)
 		wait_noted("card v (slot 1) goes on after", i);
 		VERB("status test");
 		assert_true(says("attached"));
-		assert_true(says("3=socket: 4=memfd:karuta-card-state 5=good.vol "
-				 "6=memfd:karuta-key 7=memfd:karuta-status key=open sesame"));
+		assert_true(says("3=socket: 4=pipe: 5=memfd:karuta-card-state 6=good.vol "
+				 "7=memfd:karuta-key 8=memfd:karuta-status key=open sesame"));
 		expect_fds(pid, before);
 	}
 	kill_card(pid);
