@@ -48,6 +48,12 @@ static int take_flag(struct request *request, const char *member, bool *flag)
 	return 0;
 }
 
+/* A card's name or a slot's number. */
+static int take_card(struct request *request, const char **card)
+{
+	return strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX, card);
+}
+
 static int expect_running(struct request *request)
 {
 	if (request->machine->state == MACHINE_RUNNING || request->machine->state == MACHINE_PAUSED)
@@ -115,8 +121,7 @@ static int detach(struct request *request)
 	int ret = expect_members(request, known);
 
 	if (ret == 0)
-		ret = strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX,
-				  &card);
+		ret = take_card(request, &card);
 	if (ret == 0)
 		ret = take_flag(request, "force", &force);
 	if (ret == 0)
@@ -137,8 +142,7 @@ static int update(struct request *request)
 	int ret = expect_members(request, known);
 
 	if (ret == 0)
-		ret = strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX,
-				  &card);
+		ret = take_card(request, &card);
 	if (ret == 0)
 		ret = strict_text(&request->place, request->object, "program", false, CARD_PATH_MAX,
 				  &program);
@@ -160,8 +164,7 @@ static int resize(struct request *request)
 	int ret = expect_members(request, known);
 
 	if (ret == 0)
-		ret = strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX,
-				  &card);
+		ret = take_card(request, &card);
 	if (ret == 0)
 		ret = strict_size(&request->place, request->object, "size", true, &size);
 	if (ret == 0)
@@ -179,8 +182,7 @@ static int snapshot(struct request *request)
 	int ret = expect_members(request, known);
 
 	if (ret == 0)
-		ret = strict_name(&request->place, request->object, "card", true, CARD_NAME_MAX,
-				  &card);
+		ret = take_card(request, &card);
 	if (ret == 0)
 		ret = expect_running(request);
 	if (ret == 0 && request->caller->descriptor < 0)

@@ -138,6 +138,8 @@ static int take_signals(struct run *run, struct error *error)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ,
+	       SIG_IGN); /* a volume's file that may not grow gives an error, not the end */
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return error_set(error, errno, "block signals: %s", strerror(errno));
 	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

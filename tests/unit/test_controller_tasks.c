@@ -26,6 +26,8 @@ static void a_volume_grows_while_it_is_used(void **state)
 	assert_int_equal(length_of("good.vol"), 3 * MIB_1);
 	VERB("status test");
 	assert_true(says("resized 3145728"));
+	VERB("status test --json");
+	assert_true(says("\"size\": 3145728"));
 	assert_int_equal(VERB("resize test 1 3M"), 0);
 	/* A process that is started later has it from the beginning. */
 	assert_int_equal(sh("pkill -KILL -P %d -f karuta-card && for i in $(seq 500); do "
