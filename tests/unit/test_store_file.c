@@ -93,6 +93,30 @@ static void a_file_grows_but_never_shrinks(void **state)
 	close(kept);
 }
 
+static void an_open_store_grows_with_its_file(void **state)
+{
+	static uint8_t block[STORE_BLOCK] = "new";
+	int fd = temporary_file(), other = dup(fd);
+	struct store *store = open_store(fd, SIZE), *ram = NULL;
+
+	(void)state;
+	assert_int_equal(store_grow(store, SIZE), 0);
+	assert_int_equal(store_grow(store, SIZE + STORE_BLOCK), -EINVAL); /* the file is shorter */
+	assert_int_equal(ftruncate(other, 2 * SIZE), 0);
+	assert_int_equal(store_grow(store, SIZE - STORE_BLOCK), -EINVAL);
+	assert_int_equal(store_grow(store, SIZE + 512), -EINVAL);
+	assert_int_equal(store->size, SIZE);
+	assert_int_equal(store_grow(store, 2 * SIZE), 0);
+	assert_int_equal(store->size, 2 * SIZE);
+	assert_int_equal(store_do(store, STORE_WRITE, 2 * SIZE - STORE_BLOCK, block, STORE_BLOCK),
+			 0);
+	store_destroy(store);
+	close(other);
+	assert_int_equal(store_ram_create(&ram, SIZE, NULL), 0);
+	assert_int_equal(store_grow(ram, 2 * SIZE), -EOPNOTSUPP);
+	store_destroy(ram);
+}
+
 static void a_file_that_was_cut_gives_errors(void **state)
 {
 	int fd = temporary_file(), kept = dup(fd);
@@ -334,6 +358,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(size_is_checked),
 		cmocka_unit_test(a_file_grows_but_never_shrinks),
+		cmocka_unit_test(an_open_store_grows_with_its_file),
 		cmocka_unit_test(a_file_that_was_cut_gives_errors),
 		cmocka_unit_test(a_read_only_file_gives_errors),
 		cmocka_unit_test(discarded_blocks_are_given_back),
