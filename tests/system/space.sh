@@ -127,6 +127,13 @@ check "the guest has it" wait_for 20 heard "sectors $((144 << 11))"
 check "the guest goes on" goes_on
 karuta-controller attach space kind=volume slot=5 name=fixed store=plain.vol size=4M key_fd=5 5<key >/dev/null
 check "a size in a specification is mentioned" sh -c "karuta-controller resize space fixed 8M | grep -q 'change its size in the specification too'"
+truncate -s 4M dev.vol
+loop=$(losetup -f --show dev.vol) && cleanup losetup -d "$loop"
+karuta-controller attach space kind=volume slot=4 name=dev store="$loop" key_fd=5 5<key >/dev/null
+refuse "a device has the size that it has" 'its device has only 4194304 bytes' karuta-controller resize space dev 8M
+truncate -s 8M dev.vol
+losetup -c "$loop"
+check "one that has grown" karuta-controller resize space dev 8M
 karuta-controller attach space kind=null slot=6 name=end >/dev/null
 check "the guest ends its work" wait_for 60 heard complains
 refuse "nothing failed" '^0$' sh -c "grep -acE 'GUEST write failed' console; exit 1"
