@@ -30,8 +30,8 @@ static bool parse_header(const char *line, struct mapping *mapping)
 }
 
 /*
- * The heap stays out of swap where the limit on locked memory allows it. Not mlockall(2): a locked
- * stack cannot grow beyond the limit.
+ * The heap stays out of dumps, and out of swap where the limit on locked memory allows it. Not
+ * mlockall(2): a locked stack cannot grow beyond the limit.
  *
  * Of programs and libraries, what was never changed in memory is dropped: it comes back from the
  * file when it is used. Relocating and initialising libcrypto touches some megabytes of it, serving
@@ -42,11 +42,13 @@ static void settle(const struct mapping *mapping)
 	void *start = (void *)mapping->start;
 	size_t size = mapping->end - mapping->start;
 
-	if (mapping->heap)
+	if (mapping->heap) {
 		mlock2(start, size, MLOCK_ONFAULT);
-	else if (mapping->inode && mapping->access[1] == '-' && mapping->access[3] == 'p' &&
-		 !mapping->changed_kib)
+		madvise(start, size, MADV_DONTDUMP);
+	} else if (mapping->inode && mapping->access[1] == '-' && mapping->access[3] == 'p' &&
+		   !mapping->changed_kib) {
 		madvise(start, size, MADV_DONTNEED);
+	}
 }
 
 /*

@@ -66,8 +66,8 @@ int block_options_take_over(const struct block_options *options, struct error *e
 /* At the end, after block_destroy(). */
 void block_options_let_go(struct block_options *options);
 
-/* Once all is open: locks the heap, which holds what OpenSSL keeps of the key, and gives back what
- * only the start needed. */
+/* Once all is open: locks the heap, which holds what OpenSSL keeps of the key, keeps it out of
+ * dumps, and gives back what only the start needed. */
 void block_memory_settle(void);
 
 #endif
