@@ -42,6 +42,22 @@ static void a_volume_grows_while_it_is_used(void **state)
 	assert_int_equal(sh("truncate -s 1M good.vol"), 0);
 }
 
+/* Each process has a pipe of its own; one that takes over does not take it from the one that stays.
+ */
+static void an_update_hands_the_commands_on(void **state)
+{
+	pid_t pid = run_until_running("GOOD", VOLUME("good.vol"));
+
+	(void)state;
+	assert_int_equal(VERB("update test v"), 0);
+	assert_int_equal(VERB("resize test v 2M"), 0);
+	assert_int_equal(VERB("update test v /bin/false"), 1);
+	assert_int_equal(VERB("resize test v 3M"), 0);
+	assert_int_equal(sh("grep -c 'is started again' notes"), 1); /* nobody had to be ended */
+	kill_instance(pid);
+	assert_int_equal(sh("truncate -s 1M good.vol"), 0);
+}
+
 static void what_would_lose_data_is_refused(void **state)
 {
 	pid_t pid = run_until_running("GOOD", VOLUME("good.vol") ", {\"kind\": \"null\", \"name\": "
@@ -163,6 +179,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_volume_grows_while_it_is_used),
+		cmocka_unit_test(an_update_hands_the_commands_on),
 		cmocka_unit_test(what_would_lose_data_is_refused),
 		cmocka_unit_test(a_size_in_the_specification_is_mentioned),
 		cmocka_unit_test(a_card_that_refuses_is_quoted),
