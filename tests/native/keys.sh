@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Where the keys of a volume card and of a local-store card are, natively: in their own locked memory and nowhere else.
+# system/local.sh is the same with a controller and a guest.
 source tests/system/lib.sh
 cd "$scratch" || exit 1
 [ "$(id -u)" = 0 ] || { skip keys "only root can look into other processes"; exit 0; }
