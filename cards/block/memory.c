@@ -11,6 +11,8 @@
 
 #include "options.h"
 
+#define THP_EXCEPT_ADVISED 2ul /* PR_THP_DISABLE_EXCEPT_ADVISED, Linux 6.18 */
+
 struct mapping {
 	unsigned long start, end, inode;
 	unsigned long changed_kib; /* copies of our own, in memory or already in swap */
@@ -53,11 +55,13 @@ static void settle(const struct mapping *mapping)
 
 /*
  * No huge pages: the first touch of a buffer of which a page is used would take 2 MiB. Guest memory
- * is mapped by small pages too, then; it is only copied or encrypted, a page at a time.
+ * is mapped by small pages too, then; it is only copied or encrypted, a page at a time. The RAM
+ * store asks for them; a kernel before 6.18 does not know this difference.
  */
 static void stay_small(void)
 {
-	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	if (prctl(PR_SET_THP_DISABLE, 1, THP_EXCEPT_ADVISED, 0, 0) < 0)
+		prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
 void block_memory_settle(void)

@@ -106,9 +106,6 @@ void nvme_submit(struct nvme *nvme, struct nvme_work *work)
 	work->io.slot = nvme_slot_index(nvme, work);
 	nvme->with_back_end++;
 	nvme->ops->submit(nvme->context, &work->io);
-	/* What is answered at once took no time that could be told from none. */
-	if (nvme->with_back_end && !nvme->busy_since)
-		nvme->busy_since = nvme->ops->now_ms(nvme->context);
 }
 
 /*
@@ -218,11 +215,16 @@ static void flushed(struct nvme *nvme)
 		nvme_publish(&state->csts, state->csts ^ NVME_CSTS_SHST);
 }
 
+/* Answers that come inside may submit anew. What is answered at once took no time that could be
+ * told from none. */
 static void kick(struct nvme *nvme)
 {
-	if (nvme->kick)
+	while (nvme->kick) {
+		nvme->kick = false;
 		nvme->ops->kick(nvme->context);
-	nvme->kick = false;
+	}
+	if (nvme->with_back_end && !nvme->busy_since)
+		nvme->busy_since = nvme->ops->now_ms(nvme->context);
 }
 
 /* What the answer of one request means for its command. */

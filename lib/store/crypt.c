@@ -477,12 +477,27 @@ static void fill_pools(struct crypt *crypt)
 		crypt->free_blocks[crypt->free_block_count++] = (uint16_t)i;
 }
 
+static int encrypt_itself(struct store **store, struct store *under,
+			  const uint8_t key[STORE_KEY_SIZE], struct error *error)
+{
+	int result = under->ops->encrypt(under, key, error);
+
+	if (result < 0)
+		store_destroy(under);
+	else
+		*store = under;
+	return result;
+}
+
 int store_crypt_create(struct store **store, struct store *under, const uint8_t key[STORE_KEY_SIZE],
 		       struct error *error)
 {
-	struct crypt *crypt = map_private(sizeof(*crypt));
+	struct crypt *crypt;
 	int result;
 
+	if (under->ops->encrypt)
+		return encrypt_itself(store, under, key, error);
+	crypt = map_private(sizeof(*crypt));
 	if (!crypt) {
 		store_destroy(under);
 		return error_set(error, ENOMEM, "cipher: out of memory");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Block back ends behind one table of calls. Requests are asynchronous; completions come back on
- * the thread that owns the store, either inside store_submit() (a store that need not wait) or
- * inside store_poll(). A back end with its own threads queues its completions and signals its event
+ * the thread that owns the store, inside store_submit(), store_kick() (a store that need not wait)
+ * or store_poll(). A back end with its own threads queues its completions and signals its event
  * descriptor.
  *
  *   file   one file or block device, by io_uring
@@ -61,6 +61,9 @@ struct store_ops {
 	/* What is below has become longer, and `size` is more than it was. 0 or -errno; NULL:
 	 * -EOPNOTSUPP. */
 	int (*grow)(struct store *store, uint64_t size);
+	/* The store encrypts by itself; NULL: the crypt store does it, over this one. Before the
+	 * first request. */
+	int (*encrypt)(struct store *store, const uint8_t key[STORE_KEY_SIZE], struct error *error);
 	void (*destroy)(struct store *store);
 };
 
@@ -118,10 +121,11 @@ int store_file_create(struct store **store, int fd, uint64_t size, struct error 
 int store_ram_create(struct store **store, uint64_t size, struct error *error);
 
 /*
- * `under` becomes the crypt store's, even when this fails. What is kept of the key is in the
- * cipher's contexts and is wiped at destroy; the caller wipes its own copy, and sees to it that the
- * process is not dumped or swapped. Requests that are not whole STORE_BLOCKs are read-modify-write.
- * Those that share a block and change it take turns, in the order of their arrival.
+ * `under` becomes the crypt store's, even when this fails; or it encrypts itself and comes back.
+ * What is kept of the key is in the cipher's contexts and is wiped at destroy; the caller wipes its
+ * own copy, and sees to it that the process is not dumped or swapped. Requests that are not whole
+ * STORE_BLOCKs are read-modify-write. Those that share a block and change it take turns, in the
+ * order of their arrival.
  */
 int store_crypt_create(struct store **store, struct store *under, const uint8_t key[STORE_KEY_SIZE],
 		       struct error *error);
