@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "launch.h"
+#include "mark.h"
 #include "os/fd.h"
 
 /* User and group ids nobody else has: 64 for each instance, by the controller's pid (at most 2^22:
@@ -62,6 +63,14 @@ static int check_program(int file)
 	return S_ISREG(status.st_mode) && status.st_mode & 0111 ? 0 : -EACCES;
 }
 
+static int refuse_measuring(const char *program, int file, struct error *error)
+{
+	if (!mark_is_measuring(file))
+		return 0;
+	return error_set(error, EPERM,
+			 "program %s: refused: a measuring build, which does not encrypt", program);
+}
+
 int launch_find(const char *program, struct error *error)
 {
 	CLEANUP_CLOSE int file = open_beside(program);
@@ -72,7 +81,8 @@ int launch_find(const char *program, struct error *error)
 				 "program %s: %s; it belongs beside karuta-controller or in "
 				 "../libexec/karuta",
 				 program, strerror(-ret));
-	return os_steal_fd(&file);
+	ret = refuse_measuring(program, file, error);
+	return ret < 0 ? ret : os_steal_fd(&file);
 }
 
 int launch_find_path(const char *path, struct error *error)
@@ -82,7 +92,8 @@ int launch_find_path(const char *path, struct error *error)
 
 	if (ret < 0)
 		return error_set(error, -ret, "program %s: %s", path, strerror(-ret));
-	return os_steal_fd(&file);
+	ret = refuse_measuring(path, file, error);
+	return ret < 0 ? ret : os_steal_fd(&file);
 }
 
 int launch_begin(struct launch *launch, const char *program, int file, struct error *error)

@@ -27,7 +27,7 @@ struct launch {
 };
 
 /* An open program: beside the controller's own executable, or in ../libexec/karuta from there. Or
- * -errno. */
+ * -errno. Refuses measuring builds: mark.h. */
 int launch_find(const char *program, struct error *error);
 /* The same, anywhere. */
 int launch_find_path(const char *path, struct error *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cards that die and are started again, and programs that take over. */
 #include "controller_harness.h"
+#include "marked_image.h"
 
 #define VOLUME "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"good.vol\", \"key_fd\": 50}"
 
@@ -88,6 +89,16 @@ static void card_that_is_not_taken_back_fails(void **state)
 	kill_instance(pid);
 }
 
+static void write_marked_program(void)
+{
+	char path[sizeof(folder) + 16];
+	CLEANUP_CLOSE int file = -1;
+
+	snprintf(path, sizeof(path), "%s/marked", folder);
+	file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+	assert_int_equal(write(file, &marked_image, sizeof(marked_image)), sizeof(marked_image));
+}
+
 static void program_is_replaced(void **state)
 {
 	pid_t pid = run_until_running("GOOD", VOLUME);
@@ -114,6 +125,9 @@ static void program_is_replaced(void **state)
 	assert_true(says("key=open sesame"));
 	assert_int_equal(sh("./karuta-controller update test v /etc/passwd --socket s"), 1);
 	assert_true(says("program /etc/passwd: Permission denied"));
+	write_marked_program();
+	assert_int_equal(sh("./karuta-controller update test v ./marked --socket s"), 1);
+	assert_true(says("refused: a measuring build, which does not encrypt"));
 	assert_int_equal(sh("./karuta-controller update test v missing --socket s"), 2);
 	assert_int_equal(sh("./karuta-controller update test nobody --socket s"), 1);
 	/* Back to the one that is installed. */
