@@ -44,9 +44,12 @@ const struct pci_identity block_identity = {
 	.msix_pending_offset = NVME_MSIX_PENDING,
 };
 
-/* The store's ring is bound to its file and five operations: see lib/store/file.c. */
+/* The store's ring is bound to its file and a few operations: lib/store/file_ring.h. */
 const struct jail_syscall block_system_calls[BLOCK_SYSTEM_CALLS] = {
 	{SCMP_SYS(io_uring_enter), "reads, writes, flushes and discards of the store", {{0}}},
+	{SCMP_SYS(preadv), "reads of a file in memory", {{0}}},
+	{SCMP_SYS(pwritev), "writes of a file in memory", {{0}}},
+	{SCMP_SYS(sched_yield), "the kernel's threads for the ring want the core", {{0}}},
 	{SCMP_SYS(timerfd_settime), "wake up when a limit lets the next command through", {{0}}},
 	{SCMP_SYS(fcntl),
 	 "the file's lock goes from one process to the next",

@@ -23,7 +23,7 @@ _Static_assert(BLOCK_STATE_SIZE <= CARD_STATE_MAX, "it fits the state area");
 extern const struct pci_identity block_identity;
 
 /* For the card's table of operations. */
-enum { BLOCK_SYSTEM_CALLS = 3 };
+enum { BLOCK_SYSTEM_CALLS = 6 };
 extern const struct jail_syscall block_system_calls[BLOCK_SYSTEM_CALLS];
 
 /* What the device may do in a second. */

@@ -55,7 +55,9 @@ struct part {
 	struct store_cursor cursor; /* reads: where the plain text goes */
 	uint64_t block;
 	uint32_t from, length; /* FETCH: bytes within the block */
-	unsigned blocks;       /* bounce blocks held */
+	unsigned blocks;       /* bounce blocks held: ... */
+	uint16_t places[PART_BLOCKS];
+	unsigned pieces; /* ... and the same as memory, neighbours joined */
 	struct iovec bounce[PART_BLOCKS];
 };
 
@@ -80,6 +82,26 @@ struct crypt {
 
 /* ---- parts and bounce blocks ---- */
 
+static uint8_t *bounce_of(const struct crypt *crypt, const struct part *part, unsigned index)
+{
+	return crypt->bounce + (size_t)part->places[index] * STORE_BLOCK;
+}
+
+static void take_block(struct crypt *crypt, struct part *part, unsigned index)
+{
+	struct iovec *last = &part->bounce[part->pieces];
+	uint8_t *block;
+
+	part->places[index] = crypt->free_blocks[--crypt->free_block_count];
+	block = bounce_of(crypt, part, index);
+	if (part->pieces && (uint8_t *)last[-1].iov_base + last[-1].iov_len == block) {
+		last[-1].iov_len += STORE_BLOCK;
+	} else {
+		*last = (struct iovec){.iov_base = block, .iov_len = STORE_BLOCK};
+		part->pieces++;
+	}
+}
+
 static struct part *take_part(struct crypt *crypt, unsigned blocks)
 {
 	struct part *part = crypt->free_parts;
@@ -91,22 +113,16 @@ static struct part *take_part(struct crypt *crypt, unsigned blocks)
 	else
 		part = &crypt->parts[crypt->parts_touched++];
 	part->blocks = blocks;
-	for (unsigned i = 0; i < blocks; i++) {
-		size_t index = crypt->free_blocks[--crypt->free_block_count];
-
-		part->bounce[i].iov_base = crypt->bounce + index * STORE_BLOCK;
-		part->bounce[i].iov_len = STORE_BLOCK;
-	}
+	part->pieces = 0;
+	for (unsigned i = 0; i < blocks; i++)
+		take_block(crypt, part, i);
 	return part;
 }
 
 static void give_part(struct crypt *crypt, struct part *part)
 {
-	for (unsigned i = part->blocks; i-- > 0;) {
-		size_t offset = (size_t)((uint8_t *)part->bounce[i].iov_base - crypt->bounce);
-
-		crypt->free_blocks[crypt->free_block_count++] = (uint16_t)(offset / STORE_BLOCK);
-	}
+	for (unsigned i = part->blocks; i-- > 0;)
+		crypt->free_blocks[crypt->free_block_count++] = part->places[i];
 	part->next_free = crypt->free_parts;
 	crypt->free_parts = part;
 }
@@ -164,7 +180,7 @@ static int decrypt_part(struct crypt *crypt, struct part *part)
 
 	for (unsigned i = 0; i < part->blocks && !result; i++)
 		result = decrypt_next(crypt, &part->cursor, part->block + i,
-				      part->bounce[i].iov_base);
+				      bounce_of(crypt, part, i));
 	return result;
 }
 
@@ -174,7 +190,7 @@ static int encrypt_part(struct crypt *crypt, struct part *part)
 	int result = 0;
 
 	for (unsigned i = 0; i < part->blocks && !result; i++)
-		result = encrypt_next(crypt, &cursor, part->block + i, part->bounce[i].iov_base);
+		result = encrypt_next(crypt, &cursor, part->block + i, bounce_of(crypt, part, i));
 	return result;
 }
 
@@ -325,7 +341,7 @@ static void fill_part(struct part *part, struct job *job, const struct extent *e
 		.offset = block * STORE_BLOCK,
 		.length = fetch ? STORE_BLOCK : extent->length,
 		.iov = part->bounce,
-		.iov_count = part->blocks,
+		.iov_count = part->pieces,
 		.done = below_done,
 	};
 }
@@ -511,6 +527,8 @@ int store_crypt_create(struct store **store, struct store *under, const uint8_t 
 		return result;
 	}
 	fill_pools(crypt);
+	if (under->ops->lend)
+		under->ops->lend(under, crypt->bounce, (size_t)BLOCKS * STORE_BLOCK);
 	crypt->store =
 		(struct store){.ops = &crypt_ops, .size = under->size, .event_fd = under->event_fd};
 	*store = &crypt->store;

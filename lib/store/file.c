@@ -4,28 +4,34 @@
  *
  * A request holds one `struct file_io` and has one step under way at a time: the whole transfer,
  * then what a short one left over; a discard is a chain of such steps. There are as many file_ios
- * as ring entries, so neither ring can overflow; more requests wait in a queue. The ring is bound
- * to the store's file and to the five operations used here before it is enabled
- * (IORING_REGISTER_RESTRICTIONS): inside a sandbox it is no way round the system call list. Its own
+ * as ring entries, so neither ring can overflow; more requests wait in a queue. The ring's own
  * descriptor is the event descriptor: readable while completions wait.
+ *
+ * A file in memory (tmpfs) is read and written by plain system calls: it never waits for a device,
+ * but the ring would hand every transfer to a thread of the kernel's, which wants this thread's
+ * core while this one polls.
  */
 #include <errno.h>
 #include <liburing.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
 
 #include "base/base.h"
+#include "file_ring.h"
 #include "iov.h"
 #include "os/fd.h"
 #include "queue.h"
 #include "store.h"
 
-#define ENTRIES	   256u
 #define MAX_AGAIN  1000u /* -EAGAIN and -EINTR in a row before the request fails with it */
 #define ZEROS_SIZE (64u * 1024)
 
@@ -34,12 +40,19 @@ enum zero_way { ZERO_PUNCH, ZERO_RANGE, ZERO_WRITE };
 
 struct file_io {
 	struct store_request *request;
-	struct file_io *next_free;
-	uint64_t done; /* bytes of the request that are finished */
+	struct file_io *next; /* in the list of those that are free, or wait for a plain call */
+	uint64_t done;	      /* bytes of the request that are finished */
 	uint64_t step; /* bytes that a fallocate step covers; 0: a transfer, which tells itself */
 	enum zero_way way;
 	unsigned again;
 	struct iovec rest; /* of the piece in which a short transfer ended */
+};
+
+/* What a step moves: all or some of a request. */
+struct transfer {
+	const struct iovec *iov;
+	unsigned count;
+	uint64_t offset;
 };
 
 struct file {
@@ -48,9 +61,13 @@ struct file {
 	int fd;
 	enum zero_way way;
 	unsigned in_kernel; /* steps handed over and not yet reaped */
+	bool in_memory;	    /* its transfers are plain calls, made by kick() ... */
+	bool calling;	    /* ... and that is at it */
+	struct file_io *plain, **plain_end;
+	struct iovec lent; /* memory that the ring knows: file_ring_lend() */
 	struct store_queue waiting;
 	struct file_io *free;
-	struct file_io ios[ENTRIES];
+	struct file_io ios[FILE_RING_ENTRIES];
 };
 
 /* Never written: not const so that it lies in .bss, where reading it takes no memory. Aligned for
@@ -63,25 +80,54 @@ static const int zero_modes[] = {
 };
 
 /* What is left of the caller's list; a piece that was cut is done first, by itself. */
-static void prepare_transfer(struct io_uring_sqe *sqe, struct file_io *io)
+static struct transfer transfer_of(struct file_io *io)
 {
 	const struct store_request *request = io->request;
 	struct store_cursor cursor = store_cursor_at(request->iov, io->done);
-	const struct iovec *iov = cursor.piece;
-	unsigned count = (unsigned)(request->iov + request->iov_count - iov);
-	uint64_t offset = request->offset + io->done;
+	struct transfer transfer = {
+		.iov = cursor.piece,
+		.count = (unsigned)(request->iov + request->iov_count - cursor.piece),
+		.offset = request->offset + io->done,
+	};
 
 	if (cursor.skip) {
-		io->rest.iov_base = (uint8_t *)iov->iov_base + cursor.skip;
-		io->rest.iov_len = iov->iov_len - cursor.skip;
-		iov = &io->rest;
-		count = 1;
+		io->rest.iov_base = (uint8_t *)cursor.piece->iov_base + cursor.skip;
+		io->rest.iov_len = cursor.piece->iov_len - cursor.skip;
+		transfer.iov = &io->rest;
+		transfer.count = 1;
 	}
-	if (request->op == STORE_READ)
-		io_uring_prep_readv(sqe, 0, iov, count, offset);
+	return transfer;
+}
+
+static bool is_lent(const struct file *file, const struct iovec *iov)
+{
+	uintptr_t lent = (uintptr_t)file->lent.iov_base, at = (uintptr_t)iov->iov_base;
+
+	return at >= lent && range_within(at - lent, iov->iov_len, file->lent.iov_len);
+}
+
+/* The kernel has least to do for one piece of memory that it knows. */
+static void prepare_transfer(const struct file *file, struct io_uring_sqe *sqe, struct file_io *io)
+{
+	struct transfer transfer = transfer_of(io);
+	void *memory = transfer.iov->iov_base;
+	unsigned length = (unsigned)transfer.iov->iov_len;
+	bool read = io->request->op == STORE_READ;
+
+	if (transfer.count > 1 && read)
+		io_uring_prep_readv(sqe, 0, transfer.iov, transfer.count, transfer.offset);
+	else if (transfer.count > 1)
+		io_uring_prep_writev(sqe, 0, transfer.iov, transfer.count, transfer.offset);
+	else if (is_lent(file, transfer.iov) && read)
+		io_uring_prep_read_fixed(sqe, 0, memory, length, transfer.offset, 0);
+	else if (is_lent(file, transfer.iov))
+		io_uring_prep_write_fixed(sqe, 0, memory, length, transfer.offset, 0);
+	else if (read)
+		io_uring_prep_read(sqe, 0, memory, length, transfer.offset);
 	else
-		io_uring_prep_writev2(sqe, 0, iov, count, offset,
-				      request->flags & STORE_FUA ? RWF_DSYNC : 0);
+		io_uring_prep_write(sqe, 0, memory, length, transfer.offset);
+	if (io->request->flags & STORE_FUA && !read)
+		sqe->rw_flags = RWF_DSYNC;
 }
 
 static void prepare_zeros(struct io_uring_sqe *sqe, struct file_io *io, enum zero_way way)
@@ -103,16 +149,22 @@ static void prepare_zeros(struct io_uring_sqe *sqe, struct file_io *io, enum zer
 	}
 }
 
+static void issue_plain(struct file *file, struct file_io *io)
+{
+	io->next = NULL;
+	*file->plain_end = io;
+	file->plain_end = &io->next;
+}
+
 /* Puts the next step into the submission ring: there is room, see above. */
-static void issue(struct file *file, struct file_io *io)
+static void issue_to_ring(struct file *file, struct file_io *io)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&file->ring);
 
-	io->step = 0;
 	switch (io->request->op) {
 	case STORE_READ:
 	case STORE_WRITE:
-		prepare_transfer(sqe, io);
+		prepare_transfer(file, sqe, io);
 		break;
 	case STORE_FLUSH:
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
@@ -123,6 +175,17 @@ static void issue(struct file *file, struct file_io *io)
 	}
 	sqe->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data(sqe, io);
+}
+
+static void issue(struct file *file, struct file_io *io)
+{
+	enum store_op op = io->request->op;
+
+	io->step = 0;
+	if (file->in_memory && (op == STORE_READ || op == STORE_WRITE))
+		issue_plain(file, io);
+	else
+		issue_to_ring(file, io);
 }
 
 static void begin(struct file *file, struct file_io *io, struct store_request *request)
@@ -138,7 +201,7 @@ static void finish(struct file *file, struct file_io *io, int error)
 	if (next) {
 		begin(file, io, next);
 	} else {
-		io->next_free = file->free;
+		io->next = file->free;
 		file->free = io;
 	}
 	request->done(request, error);
@@ -192,11 +255,41 @@ static void submit(struct store *store, struct store_request *request)
 	if (!request->length && request->op != STORE_FLUSH) {
 		request->done(request, 0);
 	} else if (io) {
-		file->free = io->next_free;
+		file->free = io->next;
 		begin(file, io, request);
 	} else {
 		store_queue_push(&file->waiting, request);
 	}
+}
+
+/* Nothing there is durable, so nothing is written through. */
+static int call(const struct file *file, struct file_io *io)
+{
+	struct transfer transfer = transfer_of(io);
+	int count = (int)transfer.count;
+	off_t offset = (off_t)transfer.offset;
+	ssize_t result = io->request->op == STORE_READ
+				 ? preadv(file->fd, transfer.iov, count, offset)
+				 : pwritev(file->fd, transfer.iov, count, offset);
+
+	return result < 0 ? -errno : (int)result;
+}
+
+/* What a done() submits anew is taken by the same loop: the stack does not grow. */
+static void make_calls(struct file *file)
+{
+	struct file_io *io;
+
+	if (file->calling)
+		return;
+	file->calling = true;
+	while ((io = file->plain)) {
+		file->plain = io->next;
+		if (!file->plain)
+			file->plain_end = &file->plain;
+		step_done(file, io, call(file, io));
+	}
+	file->calling = false;
 }
 
 /*
@@ -207,6 +300,7 @@ static void kick(struct store *store)
 {
 	struct file *file = (struct file *)store;
 
+	make_calls(file);
 	while (io_uring_sq_ready(&file->ring)) {
 		int taken = io_uring_submit(&file->ring);
 
@@ -217,19 +311,27 @@ static void kick(struct store *store)
 	}
 }
 
+/*
+ * What the kernel cannot do without waiting, a thread of its own does, on the cores of this one. To
+ * one that polls the core is given: it would have it only after some milliseconds.
+ */
 static void reap(struct store *store)
 {
 	struct file *file = (struct file *)store;
 	struct io_uring_cqe *cqe;
+	bool nothing = true;
 
-	while (!io_uring_peek_cqe(&file->ring, &cqe)) {
+	while (file->in_kernel && !io_uring_peek_cqe(&file->ring, &cqe)) {
 		struct file_io *io = io_uring_cqe_get_data(cqe);
 		int result = cqe->res;
 
 		io_uring_cqe_seen(&file->ring, cqe);
 		file->in_kernel--;
+		nothing = false;
 		step_done(file, io, result);
 	}
+	if (nothing && file->in_kernel)
+		sched_yield();
 	kick(store);
 }
 
@@ -248,6 +350,14 @@ static int grow(struct store *store, uint64_t size)
 	return 0;
 }
 
+static void lend(struct store *store, void *memory, size_t size)
+{
+	struct file *file = (struct file *)store;
+
+	if (!file->in_memory && file_ring_lend(&file->ring, memory, size))
+		file->lent = (struct iovec){.iov_base = memory, .iov_len = size};
+}
+
 static void destroy(struct store *store)
 {
 	struct file *file = (struct file *)store;
@@ -263,53 +373,9 @@ static const struct store_ops file_ops = {
 	.kick = kick,
 	.poll = reap,
 	.grow = grow,
+	.lend = lend,
 	.destroy = destroy,
 };
-
-/*
- * Nothing but these operations on nothing but file 0. By io_uring_register(): the shared library of
- * liburing 2.3 does not export the two functions made for it.
- */
-static int restrict_ring(struct io_uring *ring, int fd)
-{
-	static const uint8_t operations[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_WRITE,
-					     IORING_OP_FSYNC, IORING_OP_FALLOCATE};
-	struct io_uring_restriction rules[ARRAY_LEN(operations) + 1] = {0};
-	unsigned id = (unsigned)ring->ring_fd;
-	size_t i;
-	int result;
-
-	for (i = 0; i < ARRAY_LEN(operations); i++) {
-		rules[i].opcode = IORING_RESTRICTION_SQE_OP;
-		rules[i].sqe_op = operations[i];
-	}
-	rules[i].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
-	rules[i].sqe_flags = IOSQE_FIXED_FILE;
-	result = io_uring_register_files(ring, &fd, 1);
-	if (!result)
-		result = io_uring_register(id, IORING_REGISTER_RESTRICTIONS, rules,
-					   ARRAY_LEN(rules));
-	return result ? result : io_uring_register(id, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
-}
-
-static int make_ring(struct file *file, struct error *error)
-{
-	int result = io_uring_queue_init(ENTRIES, &file->ring, IORING_SETUP_R_DISABLED);
-
-	if (result == -EPERM || result == -ENOSYS)
-		return error_set(
-			error, -result,
-			"the kernel refuses io_uring: set sysctl kernel.io_uring_disabled to 0");
-	if (result < 0)
-		return error_set(error, -result, "io_uring: %s", strerror(-result));
-	result = restrict_ring(&file->ring, file->fd);
-	if (result < 0) {
-		io_uring_queue_exit(&file->ring);
-		return error_set(error, -result, "io_uring restrictions: %s (Linux 5.10 has them)",
-				 strerror(-result));
-	}
-	return 0;
-}
 
 /* The present size in bytes, of a regular file or a block device. */
 static int present_size(int fd, bool *is_file, uint64_t *size, struct error *error)
@@ -353,10 +419,17 @@ static int settle_size(int fd, uint64_t *size, struct error *error)
 	return 0;
 }
 
+static bool is_in_memory(int fd)
+{
+	struct statfs status;
+
+	return !fstatfs(fd, &status) && status.f_type == TMPFS_MAGIC;
+}
+
 static void fill_free_list(struct file *file)
 {
-	for (size_t i = ENTRIES; i-- > 0;) {
-		file->ios[i].next_free = file->free;
+	for (size_t i = FILE_RING_ENTRIES; i-- > 0;) {
+		file->ios[i].next = file->free;
 		file->free = &file->ios[i];
 	}
 }
@@ -374,7 +447,9 @@ int store_file_create(struct store **store, int fd, uint64_t size, struct error 
 		goto close_fd;
 	}
 	file->fd = fd;
-	result = make_ring(file, error);
+	file->in_memory = is_in_memory(fd);
+	file->plain_end = &file->plain;
+	result = file_ring_open(&file->ring, fd, error);
 	if (result < 0)
 		goto free_file;
 	fill_free_list(file);

@@ -64,6 +64,9 @@ struct store_ops {
 	/* The store encrypts by itself; NULL: the crypt store does it, over this one. Before the
 	 * first request. */
 	int (*encrypt)(struct store *store, const uint8_t key[STORE_KEY_SIZE], struct error *error);
+	/* Optional. Requests will often be made of this memory, and it stays where it is as long
+	 * as the store. Before a sandbox. */
+	void (*lend)(struct store *store, void *memory, size_t size);
 	void (*destroy)(struct store *store);
 };
 

@@ -198,9 +198,8 @@ static struct store *ram(void)
 	return store;
 }
 
-static struct store *file(void)
+static struct store *file_at(char *path)
 {
-	char path[] = "/var/tmp/karuta-test-XXXXXX";
 	struct store *store = NULL;
 	int fd = mkstemp(path);
 
@@ -208,6 +207,21 @@ static struct store *file(void)
 	unlink(path);
 	assert_int_equal(store_file_create(&store, fd, SIZE, NULL), 0);
 	return store;
+}
+
+static struct store *file(void)
+{
+	char path[] = "/var/tmp/karuta-test-XXXXXX";
+
+	return file_at(path);
+}
+
+/* On tmpfs. */
+static struct store *file_in_memory(void)
+{
+	char path[] = "/dev/shm/karuta-test-XXXXXX";
+
+	return file_at(path);
 }
 
 static void test_ram(void **state)
@@ -234,6 +248,13 @@ static void test_encrypted_file(void **state)
 	compare_with_model(encrypted(file()), 4);
 }
 
+static void test_file_in_memory(void **state)
+{
+	(void)state;
+	compare_with_model(file_in_memory(), 10);
+	compare_with_model(encrypted(file_in_memory()), 11);
+}
+
 static void test_encrypted_out_of_order(void **state)
 {
 	(void)state;
@@ -248,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_encrypted_ram),
 		cmocka_unit_test(test_encrypted_file),
+		cmocka_unit_test(test_file_in_memory),
 		cmocka_unit_test(test_encrypted_out_of_order),
 	};
 
