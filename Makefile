@@ -22,9 +22,11 @@ test:
 	@tests/run
 
 bench:
-	@tools/need build test
+	@tools/need build test bench
 	@$(MAKE) --no-print-directory all
-	@tests/bench/run
+	@meson configure $(BUILD) -Dmeasuring=true
+	@ninja -C $(BUILD)
+	@tests/bench/run $(BENCH)
 
 install: all
 	@meson install -C $(BUILD)

@@ -162,7 +162,13 @@ static void fetch_ahead(const struct ram *ram, const struct store_request *reque
 
 static void submit(struct store *store, struct store_request *request)
 {
-	store_queue_push(&((struct ram *)store)->queue, request);
+	struct ram *ram = (struct ram *)store;
+
+	/* The cipher takes its time for each line, and would wait for the first behind all others.
+	 */
+	if (!ram->queue.first && !ram->cipher)
+		fetch_ahead(ram, request);
+	store_queue_push(&ram->queue, request);
 }
 
 static void kick(struct store *store)
