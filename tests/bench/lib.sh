@@ -55,8 +55,8 @@ cipher() {
 
 median() { sort -n | sed -n "$(((rounds + 1) / 2))p"; }
 
-# finish CIPHER_NS JQ: build/bench/NAME.json with the medians, and the aims as JQ makes them from `iops(card; pattern; depth)` and
-# `median(...)`, each {figure, aim, here, met}; then all of it as tables for docs/performance.md.
+# finish CIPHER_NS JQ: build/bench/NAME.json with the medians, and the aims as JQ makes them from `run(card; pattern; depth)`:
+# each {figure, aim, here, met}; then all of it as tables for docs/performance.md.
 finish() {
 	jq -s --arg before "$before" --arg after "$(load)" --argjson cipher "${1:-null}" --argjson rounds "$rounds" \
 		--arg cpu "$(sed -n 's/^model name\s*: //p;T;q' /proc/cpuinfo)" --arg kernel "$(uname -r)" '
@@ -65,6 +65,7 @@ finish() {
 			best_iops: (map(.iops) | max), mb_s: (map(.mb_s) | middle), median_ns: (map(.median_ns) | middle),
 			p99_ns: (map(.p99_ns) | middle), p999_ns: (map(.p999_ns) | middle) }] as $runs
 		| def run($card; $pattern; $depth): first($runs[] | select(.card == $card and .pattern == $pattern and .depth == $depth)) // {};
+		def times($value; $factor): if $value then $value * $factor else null end; # what was not measured has no aim
 		def at_least($figure; $aim; $here): select($here and $aim) | { figure: $figure, aim: ($aim | floor), here: $here, met: ($here >= $aim) };
 		def at_most($figure; $aim; $here): select($here and $aim) | { figure: $figure, aim: ($aim | floor), here: $here, met: ($here <= $aim) };
 		{ cpu: $cpu, kernel: $kernel, load_before: $before, load_after: $after, rounds: $rounds, openssl_xts_4k_ns: $cipher, runs: $runs,
