@@ -19,6 +19,7 @@
 #include "store.h"
 
 #define CACHE_LINE 64u
+#define AHEAD	   1024u
 
 struct ram {
 	struct store store;
@@ -149,10 +150,11 @@ static int carry_out(struct ram *ram, const struct store_request *request)
 	}
 }
 
-/* Of a longer transfer the processor sees by itself what comes next. */
+/* The beginning: from it the processor sees by itself what comes next, and more would only be in
+ * the way of what is worked on. */
 static void fetch_ahead(const struct ram *ram, const struct store_request *request)
 {
-	uint64_t length = min_u64(request->length, STORE_BLOCK);
+	uint64_t length = min_u64(request->length, AHEAD);
 
 	if (request->op == STORE_FLUSH)
 		return;
@@ -164,9 +166,7 @@ static void submit(struct store *store, struct store_request *request)
 {
 	struct ram *ram = (struct ram *)store;
 
-	/* The cipher takes its time for each line, and would wait for the first behind all others.
-	 */
-	if (!ram->queue.first && !ram->cipher)
+	if (!ram->queue.first)
 		fetch_ahead(ram, request);
 	store_queue_push(&ram->queue, request);
 }
