@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@ struct block {
 	struct nvme *nvme;
 	struct store *store;
 	struct gate gate;
+	bool polls;	    /* the card has a core of its own and never sleeps */
+	unsigned under_way; /* requests */
 	struct request requests[NVME_COMMANDS]; /* by the command's slot */
 };
 
@@ -91,6 +94,7 @@ static void done(struct store_request *store, int error)
 	struct request *request = (struct request *)store;
 	struct block *block = request->block;
 
+	block->under_way--;
 	count(block->card, request->io, error);
 	nvme_io_done(block->nvme, request->io, error);
 }
@@ -127,6 +131,7 @@ static void submit(void *context, struct nvme_io *io)
 		.iov_count = io->iov_count,
 		.done = done,
 	};
+	block->under_way++;
 	pass_on(block, io, &request->store);
 }
 
@@ -292,7 +297,8 @@ int block_create(struct block **result, struct card *card, const struct nvme_set
 	else
 		err = nvme_create(&block->nvme, &block->setup, card_state(card), card_memory(card),
 				  &nvme_ops, block, error);
-	if (!err && card_shared(card))
+	block->polls = card_shared(card) != NULL;
+	if (!err && block->polls)
 		nvme_share_doorbells(block->nvme, card_shared(card));
 	if (err) {
 		block_destroy(block);
@@ -355,10 +361,24 @@ void block_master(struct block *block, bool on)
 	nvme_set_master(block->nvme, on);
 }
 
+/*
+ * What the kernel cannot do for the ring without waiting, a thread of its does, on the cores of
+ * this one (lib/store/file_ring.c). A card that sleeps gives it the core so; from one that polls it
+ * would have it only after some milliseconds.
+ */
+static void let_helpers_work(const struct block *block)
+{
+	if (block->polls && block->under_way)
+		sched_yield();
+}
+
 bool block_work(struct block *block)
 {
 	/* A controller reset waits for all that is under way, but not for a limit. */
 	if (state_of(block)->resetting)
 		gate_cancel(&block->gate);
-	return nvme_process(block->nvme);
+	if (nvme_process(block->nvme))
+		return true;
+	let_helpers_work(block);
+	return false;
 }

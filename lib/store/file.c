@@ -15,7 +15,6 @@
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/magic.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,15 +310,10 @@ static void kick(struct store *store)
 	}
 }
 
-/*
- * What the kernel cannot do without waiting, a thread of its own does, on the cores of this one. To
- * one that polls the core is given: it would have it only after some milliseconds.
- */
 static void reap(struct store *store)
 {
 	struct file *file = (struct file *)store;
 	struct io_uring_cqe *cqe;
-	bool nothing = true;
 
 	while (file->in_kernel && !io_uring_peek_cqe(&file->ring, &cqe)) {
 		struct file_io *io = io_uring_cqe_get_data(cqe);
@@ -327,11 +321,8 @@ static void reap(struct store *store)
 
 		io_uring_cqe_seen(&file->ring, cqe);
 		file->in_kernel--;
-		nothing = false;
 		step_done(file, io, result);
 	}
-	if (nothing && file->in_kernel)
-		sched_yield();
 	kick(store);
 }
 
