@@ -33,6 +33,7 @@
 
 #define MAX_AGAIN  1000u /* -EAGAIN and -EINTR in a row before the request fails with it */
 #define ZEROS_SIZE (64u * 1024)
+#define LONGEST	   (1u << 30) /* of one call: what is left is another step */
 
 /* How whole blocks are zeroed: the first way that the file system or device knows. */
 enum zero_way { ZERO_PUNCH, ZERO_RANGE, ZERO_WRITE };
@@ -110,7 +111,7 @@ static void prepare_transfer(const struct file *file, struct io_uring_sqe *sqe, 
 {
 	struct transfer transfer = transfer_of(io);
 	void *memory = transfer.iov->iov_base;
-	unsigned length = (unsigned)transfer.iov->iov_len;
+	unsigned length = (unsigned)min_u64(transfer.iov->iov_len, LONGEST);
 	bool read = io->request->op == STORE_READ;
 
 	if (transfer.count > 1 && read)
