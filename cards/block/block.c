@@ -165,7 +165,7 @@ static void wait_for_store(void *context)
 		return;
 	}
 	store_kick(block->store);
-	if (block->store->event_fd >= 0)
+	if (block->under_way && block->store->event_fd >= 0)
 		os_wait(block->store->event_fd, POLLIN, os_now() + NS_PER_S);
 	store_poll(block->store);
 }
