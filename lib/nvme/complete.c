@@ -97,16 +97,33 @@ static void post(struct nvme *nvme, uint32_t index)
 	post_one(nvme, index);
 }
 
+/* The next process does it again where this one dies before the slot is DONE: from `before`. */
+static void account(struct nvme *nvme, uint32_t index, uint16_t status)
+{
+	struct nvme_state *state = nvme->state;
+	const struct nvme_slot *slot = &state->slots[index];
+
+	if (status == NVME_ABORT_REQUESTED || (status == NVME_OK && !nvme_moves_data(slot)))
+		return;
+	state->before = state->counters;
+	nvme_publish64(&state->counting, slot->id);
+	if (status == NVME_OK) {
+		nvme_count_data(nvme, slot->command.opcode, &nvme->works[index].io);
+		return;
+	}
+	state->counters.media_errors +=
+		status == NVME_WRITE_FAULT || status == NVME_UNRECOVERED_READ;
+	nvme_log_error(nvme, slot, status);
+	nvme_tell(nvme, NVME_EVENT_ERROR, status);
+}
+
 void nvme_finish(struct nvme *nvme, uint32_t index, uint16_t status)
 {
 	struct nvme_slot *slot = &nvme->state->slots[index];
 	bool fused = !nvme_is_fused(slot, 0) && !nvme_is_admin(slot);
 
 	slot->status = status;
-	if (status != NVME_OK && status != NVME_ABORT_REQUESTED) {
-		nvme_log_error(nvme, slot, status);
-		nvme_tell(nvme, NVME_EVENT_ERROR, status);
-	}
+	account(nvme, index, status);
 	nvme_publish(&slot->state, NVME_SLOT_DONE);
 	nvme->unposted++;
 	post(nvme, index);

@@ -189,7 +189,7 @@ static bool next_request(const struct nvme *nvme, const struct nvme_command *com
 	}
 }
 
-static uint16_t status_of(struct nvme *nvme, const struct nvme_work *work)
+static uint16_t status_of(const struct nvme_work *work)
 {
 	switch (work->error) {
 	case 0:
@@ -204,33 +204,34 @@ static uint16_t status_of(struct nvme *nvme, const struct nvme_work *work)
 	case -EAGAIN:
 		return NVME_INTERNAL_ERROR;
 	default:
-		nvme->state->counters.media_errors++;
 		return work->io.op == NVME_IO_READ ? NVME_UNRECOVERED_READ : NVME_WRITE_FAULT;
 	}
 }
 
+bool nvme_moves_data(const struct nvme_slot *slot)
+{
+	return !nvme_is_admin(slot) && io_commands[slot->command.opcode].op <= NVME_IO_WRITE;
+}
+
 /* Base 5.16.1.3; which commands: NVM Command Set 1.4.2. */
-static void count(struct nvme *nvme, uint8_t opcode, const struct nvme_work *work)
+void nvme_count_data(struct nvme *nvme, uint8_t opcode, const struct nvme_io *io)
 {
 	struct nvme_counters *counters = &nvme->state->counters;
 	bool reads = io_commands[opcode].op == NVME_IO_READ;
 	bool writes = io_commands[opcode].op == NVME_IO_WRITE;
 
 	counters->reads += (reads && opcode != NVME_CMD_VERIFY) || opcode == NVME_CMD_COPY;
-	counters->sectors_read += reads ? work->io.length / 512 : 0;
+	counters->sectors_read += reads ? io->length / 512 : 0;
 	counters->writes += writes;
-	counters->sectors_written += writes ? work->io.length / 512 : 0;
+	counters->sectors_written += writes ? io->length / 512 : 0;
 }
 
 static uint16_t end_of_row(struct nvme *nvme, const struct nvme_command *command,
 			   struct nvme_work *work)
 {
 	const struct io_command *what = &io_commands[command->opcode];
-	uint16_t status = what->end ? what->end(nvme, work) : NVME_OK;
 
-	if (status == NVME_OK)
-		count(nvme, command->opcode, work);
-	return status;
+	return what->end ? what->end(nvme, work) : NVME_OK;
 }
 
 /* Goes through the row until a request is under way. A status, or NVME_PENDING. */
@@ -250,7 +251,7 @@ static uint16_t advance(struct nvme *nvme, const struct nvme_command *command,
 		if (!work->answered)
 			return NVME_PENDING;
 		if (work->error)
-			return status_of(nvme, work);
+			return status_of(work);
 	}
 	return end_of_row(nvme, command, work);
 }
@@ -267,7 +268,7 @@ void nvme_io_continue(struct nvme *nvme, struct nvme_work *work)
 		nvme_hold(nvme, work);
 		return;
 	}
-	status = status_of(nvme, work);
+	status = status_of(work);
 	if (status == NVME_OK)
 		status = advance(nvme, command, work);
 	if (status != NVME_PENDING)

@@ -245,6 +245,9 @@ uint16_t nvme_io_command(struct nvme *nvme, uint32_t index);
 /* Its request with the back end has been answered: work->error. */
 void nvme_io_continue(struct nvme *nvme, struct nvme_work *work);
 uint32_t nvme_io_effects(uint8_t opcode);
+/* Of a command that succeeded; then `io` is its last request that moved data. */
+bool nvme_moves_data(const struct nvme_slot *slot);
+void nvme_count_data(struct nvme *nvme, uint8_t opcode, const struct nvme_io *io);
 uint16_t nvme_check_range(const struct nvme *nvme, uint64_t lba, uint64_t blocks);
 /* The command's own range into work->io; at most NVME_MAX_TRANSFER. Status. */
 uint16_t nvme_set_range(const struct nvme *nvme, struct nvme_slot *slot, struct nvme_work *work);

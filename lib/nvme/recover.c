@@ -158,11 +158,21 @@ static bool is_half_a_pair(const struct nvme_sq *sq, const struct nvme_slot *slo
 	       slot->fetched + 1 == sq->fetched;
 }
 
+/* It was counted, and will be again when it is carried out again. */
+static void uncount(struct nvme_state *state, const struct nvme_slot *slot)
+{
+	if (slot->state != NVME_SLOT_FETCHED || slot->id != state->counting)
+		return;
+	state->counters = state->before;
+	nvme_publish64(&state->counting, 0);
+}
+
 /* Steps 3 and 8, where they are missing. */
 static void finish_steps(struct nvme_state *state, struct nvme_slot *slot)
 {
 	struct nvme_sq *sq = &state->sq[slot->queue];
 
+	uncount(state, slot);
 	if (slot->state == NVME_SLOT_FETCHED && slot->fetched == sq->fetched)
 		nvme_publish64(&sq->fetched, sq->fetched + 1);
 	if (is_half_a_pair(sq, slot)) {

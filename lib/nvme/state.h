@@ -9,6 +9,8 @@
  *            3. queue.fetched + 1
  *  carry out 4. status and result into the slot, then slot.state = DONE. What an admin command does
  *               before can be done twice: a queue remembers in `changed_by` which command made it.
+ *               What the command adds to the counters and to the error log comes right before:
+ *               `before` keeps what they were, then `counting` = slot.id.
  *  complete  5. the place in the completion queue (`posted`) and the head to report into the slot,
  *               then slot.state = POSTING
  *            6. the entry is written to the guest, phase tag last
@@ -16,11 +18,11 @@
  *            8. slot.state = FREE
  *
  * Recovery: FETCHED with the queue's own count: died before 3, do 3. FETCHED: carry out (again:
- * the guest has had no answer). DONE: complete. POSTING with the queue's own count: died before 7,
- * write the same bytes again, go on with 7; with a smaller count: do 8. Each of these can itself be
- * cut short and begun anew. A fused pair is one command in this: fused.c. Interrupts may be lost
- * between 6 and the end: every queue with entries that the guest has not taken gets one more.
- * Counters may count a command twice.
+ * the guest has had no answer; the counters go back to `before` if it was `counting`). DONE:
+ * complete. POSTING with the queue's own count: died before 7, write the same bytes again, go on
+ * with 7; with a smaller count: do 8. Each of these can itself be cut short and begun anew. A fused
+ * pair is one command in this: fused.c. Interrupts may be lost between 6 and the end: every queue
+ * with entries that the guest has not taken gets one more.
  */
 #ifndef KARUTA_NVME_STATE_H
 #define KARUTA_NVME_STATE_H
@@ -31,7 +33,7 @@
 #include "spec.h"
 
 #define NVME_STATE_MAGIC   0x656d766e6b617261u
-#define NVME_STATE_VERSION 2u
+#define NVME_STATE_VERSION 3u
 
 #define NVME_QUEUES	       (NVME_IO_QUEUES + 1)
 #define NVME_ADMIN_QUEUE_DEPTH 4096u /* AQA's limit */
@@ -133,12 +135,13 @@ struct nvme_state {
 	uint32_t reserved;
 
 	struct nvme_features features;
-	struct nvme_counters counters;
+	struct nvme_counters counters, before;
+	uint64_t counting; /* id of the command that was counted last; 0: none */
 	struct nvme_sq sq[NVME_QUEUES];
 	struct nvme_cq cq[NVME_QUEUES];
 	struct nvme_error_entry errors[NVME_ERROR_ENTRIES]; /* by count % entries */
 	struct nvme_slot slots[NVME_COMMANDS];
 };
-_Static_assert(sizeof(struct nvme_state) == 136904, "state layout");
+_Static_assert(sizeof(struct nvme_state) == 136976, "state layout");
 
 #endif

@@ -345,8 +345,11 @@ static void process(struct rig *rig)
 
 #define COMMANDS 4u
 
+static struct nvme_counters counted;
+
 static void write_some(struct rig *rig)
 {
+	counted = rig->state->counters;
 	memset(rig->disk, 0, COMMANDS * 4096);
 	for (unsigned i = 0; i < COMMANDS; i++) {
 		memset(rig_at(rig, RIG_DATA + i * 4096), (int)(i + 1), 4096);
@@ -375,11 +378,41 @@ static void answered_once_each(struct rig *rig, unsigned queue, unsigned count)
 static void all_written(struct rig *rig)
 {
 	answered_once_each(rig, 1, COMMANDS);
+	assert_int_equal(rig->state->counters.writes, counted.writes + COMMANDS);
+	assert_int_equal(rig->state->counters.sectors_written,
+			 counted.sectors_written + COMMANDS * 8);
 	for (unsigned i = 0; i < COMMANDS; i++)
 		assert_memory_equal(rig->disk + i * 4096, rig_at(rig, RIG_DATA + i * 4096), 4096);
 }
 
 static const struct scene writes = {write_some, process, all_written};
+
+static void ask_for_too_much(struct rig *rig)
+{
+	counted = rig->state->counters;
+	rig_submit(rig, 1, rig_io(rig, NVME_CMD_READ, UINT32_MAX, 1, RIG_DATA));
+	rig->fail = -EIO;
+	rig->fail_count = 1;
+	rig_submit(rig, 1, rig_io(rig, NVME_CMD_READ, 0, 1, RIG_DATA));
+}
+
+/* The disk fails anew for the process that takes over. */
+static void refused_and_logged_once(struct rig *rig)
+{
+	const struct nvme_counters *counters = &rig->state->counters;
+	struct nvme_completion first, second;
+
+	assert_true(rig_reap(rig, 1, &first) && rig_reap(rig, 1, &second));
+	assert_int_equal(first.status >> 1, NVME_LBA_OUT_OF_RANGE);
+	assert_int_equal(counters->errors - counted.errors, 1u + (second.status >> 1 != NVME_OK));
+	assert_int_equal(counters->media_errors - counted.media_errors,
+			 second.status >> 1 != NVME_OK);
+	assert_int_equal(counters->reads - counted.reads, second.status >> 1 == NVME_OK);
+	assert_int_equal(rig->state->errors[counters->errors % NVME_ERROR_ENTRIES].cid,
+			 second.status >> 1 == NVME_OK ? first.cid : second.cid);
+}
+
+static const struct scene errors = {ask_for_too_much, process, refused_and_logged_once};
 
 /* Two blocks in the other order, and a comparison that finds them so. */
 static void copy_some(struct rig *rig)
@@ -486,6 +519,12 @@ static void death_while_writing(void **context)
 	play(*context, &writes);
 }
 
+static void death_while_refusing(void **context)
+{
+	play(*context, &errors);
+	play_twice(*context, &errors);
+}
+
 static void death_while_copying(void **context)
 {
 	play(*context, &copies);
@@ -546,6 +585,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(shutdown_goes_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(answer_taken_before_the_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_writing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(death_while_refusing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_copying, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(death_while_comparing_and_writing, set_up,
 						tear_down),
