@@ -29,6 +29,7 @@ static void free_slot(struct nvme *nvme, uint32_t index)
 	nvme_unreserve(nvme, index);
 	nvme->sq_busy[slot->queue]--;
 	nvme_release(nvme, &nvme->works[index]);
+	slot->check = 0;
 	nvme_publish(&slot->state, NVME_SLOT_FREE);
 	nvme->completed = true;
 	nvme->free_slots[nvme->free_count++] = (uint16_t)index;
@@ -124,6 +125,7 @@ void nvme_finish(struct nvme *nvme, uint32_t index, uint16_t status)
 
 	slot->status = status;
 	account(nvme, index, status);
+	slot->answer_check = nvme_answer_check(slot);
 	nvme_publish(&slot->state, NVME_SLOT_DONE);
 	nvme->unposted++;
 	post(nvme, index);

@@ -238,6 +238,7 @@ static bool take(struct nvme *nvme, unsigned queue, uint32_t *index)
 		return false;
 	slot->fetched = sq->fetched;
 	slot->id = state->next_id++;
+	slot->check = nvme_slot_check(slot);
 	nvme_publish(&slot->state, NVME_SLOT_FETCHED);
 	nvme_publish64(&sq->fetched, sq->fetched + 1);
 	nvme->free_count--;

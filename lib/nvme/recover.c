@@ -77,26 +77,48 @@ static bool queues_ok(const struct nvme_state *state)
 	       state->sq[0].state == NVME_QUEUE_LIVE;
 }
 
+/* Died between steps 1 and 2. */
+static bool is_just_copied(const struct nvme_state *state, const struct nvme_slot *slot)
+{
+	return slot->queue < NVME_QUEUES && slot->id + 1 == state->next_id &&
+	       slot->fetched == state->sq[slot->queue].fetched;
+}
+
+/* Died before the end of step 8: there may be no sum any more. */
+static bool is_posted(const struct nvme_cq *cq, const struct nvme_slot *slot)
+{
+	return slot->state == NVME_SLOT_POSTING && slot->posted < cq->posted;
+}
+
+static bool answer_ok(const struct nvme_slot *slot, const struct nvme_sq *sq,
+		      const struct nvme_cq *cq)
+{
+	if (slot->fetched >= sq->fetched || slot->answer_check != nvme_answer_check(slot))
+		return false;
+	return slot->state == NVME_SLOT_DONE ||
+	       (slot->state == NVME_SLOT_POSTING && slot->posted <= cq->posted &&
+		slot->sq_head < sq->size);
+}
+
 /* Of the steps of state.h: what a slot may look like at any of them. */
 static bool slot_ok(const struct nvme_state *state, const struct nvme_slot *slot)
 {
 	const struct nvme_sq *sq;
-	uint64_t posted;
+	const struct nvme_cq *cq;
 
 	if (slot->state == NVME_SLOT_FREE)
-		return true;
-	if (slot->state > NVME_SLOT_POSTING || slot->queue >= NVME_QUEUES || !slot->id ||
-	    slot->id >= state->next_id || slot->status > 0x7fff)
+		return !slot->check || is_just_copied(state, slot);
+	if (slot->queue >= NVME_QUEUES || !slot->id || slot->id >= state->next_id ||
+	    slot->status > 0x7fff)
 		return false;
 	sq = &state->sq[slot->queue];
 	if (sq->state == NVME_QUEUE_ABSENT)
 		return false;
-	if (slot->state == NVME_SLOT_FETCHED)
-		return slot->fetched <= sq->fetched;
-	posted = state->cq[sq->cq].posted;
-	return slot->fetched < sq->fetched &&
-	       (slot->state == NVME_SLOT_DONE ||
-		(slot->posted <= posted && slot->sq_head < sq->size));
+	cq = &state->cq[sq->cq];
+	if (slot->check != nvme_slot_check(slot) && !is_posted(cq, slot))
+		return false;
+	return slot->state == NVME_SLOT_FETCHED ? slot->fetched <= sq->fetched
+						: answer_ok(slot, sq, cq);
 }
 
 /* One process fetches one command, and writes one answer, at a time. */
@@ -135,7 +157,7 @@ int nvme_check_state(const struct nvme *nvme, struct error *error)
 		bad = "has damaged features";
 	else if (!queues_ok(state))
 		bad = "has damaged queues";
-	else if (!slots_ok(state))
+	else if (!state->resetting && !slots_ok(state))
 		bad = "has damaged commands";
 	if (!bad)
 		return 0;
@@ -167,11 +189,16 @@ static void uncount(struct nvme_state *state, const struct nvme_slot *slot)
 	nvme_publish64(&state->counting, 0);
 }
 
-/* Steps 3 and 8, where they are missing. */
+/* Steps 3 and 8, where they are missing. Of a reset that was begun, only its end. */
 static void finish_steps(struct nvme_state *state, struct nvme_slot *slot)
 {
-	struct nvme_sq *sq = &state->sq[slot->queue];
+	struct nvme_sq *sq;
 
+	if (state->resetting) {
+		nvme_publish(&slot->state, NVME_SLOT_FREE);
+		return;
+	}
+	sq = &state->sq[slot->queue];
 	uncount(state, slot);
 	if (slot->state == NVME_SLOT_FETCHED && slot->fetched == sq->fetched)
 		nvme_publish64(&sq->fetched, sq->fetched + 1);
@@ -179,8 +206,10 @@ static void finish_steps(struct nvme_state *state, struct nvme_slot *slot)
 		nvme_publish64(&sq->fetched, slot->fetched);
 		nvme_publish(&slot->state, NVME_SLOT_FREE);
 	}
-	if (slot->state == NVME_SLOT_POSTING && slot->posted < state->cq[sq->cq].posted)
+	if (is_posted(&state->cq[sq->cq], slot)) {
+		slot->check = 0;
 		nvme_publish(&slot->state, NVME_SLOT_FREE);
+	}
 }
 
 static void take_over(struct nvme *nvme, uint32_t index)
@@ -226,10 +255,13 @@ void nvme_rebuild(struct nvme *nvme)
 		nvme->works[i].reserved = false;
 		if (slot->state != NVME_SLOT_FREE)
 			finish_steps(nvme->state, slot);
-		if (slot->state == NVME_SLOT_FREE)
-			nvme->free_slots[nvme->free_count++] = (uint16_t)i;
-		else
+		if (slot->state != NVME_SLOT_FREE) {
 			insert(nvme->state, taken, count++, (uint16_t)i);
+			continue;
+		}
+		if (slot->check)
+			slot->check = 0;
+		nvme->free_slots[nvme->free_count++] = (uint16_t)i;
 	}
 	for (unsigned i = 0; i < count; i++)
 		take_over(nvme, taken[i]);

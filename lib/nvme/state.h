@@ -4,7 +4,8 @@
  * outlives the process. A process may die between any two stores; the next one goes on from here.
  * Each step below ends in one store that makes it true, in program order (nvme_publish()).
  *
- *  fetch     1. the entry is copied into a free slot, with the queue's `fetched` count beside it
+ *  fetch     1. the entry is copied into a free slot, with the queue's `fetched` count beside it,
+ *               and their sum, which no free slot has
  *            2. slot.state = FETCHED
  *            3. queue.fetched + 1
  *  carry out 4. status and result into the slot, then slot.state = DONE. What an admin command does
@@ -15,7 +16,7 @@
  *               then slot.state = POSTING
  *            6. the entry is written to the guest, phase tag last
  *            7. queue.posted + 1
- *            8. slot.state = FREE
+ *            8. the sum away, slot.state = FREE
  *
  * Recovery: FETCHED with the queue's own count: died before 3, do 3. FETCHED: carry out (again:
  * the guest has had no answer; the counters go back to `before` if it was `counting`). DONE:
@@ -28,6 +29,7 @@
 #define KARUTA_NVME_STATE_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "nvme.h"
 #include "spec.h"
@@ -42,11 +44,12 @@
 
 #define NVME_NO_LOCATION 0xffffu
 
+/* Far from each other: a damaged one is none of them. */
 enum nvme_slot_state {
-	NVME_SLOT_FREE,
-	NVME_SLOT_FETCHED,
-	NVME_SLOT_DONE,
-	NVME_SLOT_POSTING,
+	NVME_SLOT_FREE = 0,
+	NVME_SLOT_FETCHED = 0x1e6c8a35,
+	NVME_SLOT_DONE = 0x4bd1275e,
+	NVME_SLOT_POSTING = 0x739f54c2,
 };
 
 struct nvme_slot {
@@ -58,11 +61,34 @@ struct nvme_slot {
 	uint64_t posted;  /* POSTING: the place in the completion queue */
 	uint32_t result;
 	uint16_t status;
-	uint16_t location; /* byte of the command that is at fault, or NVME_NO_LOCATION */
-	uint64_t reserved[3];
+	uint16_t location;     /* byte of the command that is at fault, or NVME_NO_LOCATION */
+	uint64_t check;	       /* nvme_slot_check(), from step 1 to 8 */
+	uint64_t answer_check; /* nvme_answer_check(), from step 4 on */
+	uint64_t reserved;
 	struct nvme_command command;
 };
 _Static_assert(sizeof(struct nvme_slot) == 128, "slot layout");
+
+/*
+ * Sums that tell damage, not forgery: a process that writes where it should not may die of it
+ * later, and what it hit may have been a command. Each word counts by an odd number of its own, so
+ * that any change of one word is seen.
+ */
+static inline uint64_t nvme_slot_check(const struct nvme_slot *slot)
+{
+	uint64_t words[sizeof(slot->command) / sizeof(uint64_t)];
+	uint64_t sum = slot->id + slot->fetched * 3 + slot->queue * UINT64_C(5);
+
+	memcpy(words, &slot->command, sizeof(words));
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		sum += words[i] * (2 * i + 7);
+	return sum;
+}
+
+static inline uint64_t nvme_answer_check(const struct nvme_slot *slot)
+{
+	return slot->id + slot->result * UINT64_C(3) + slot->status * UINT64_C(5);
+}
 
 enum nvme_queue_state { NVME_QUEUE_ABSENT, NVME_QUEUE_LIVE, NVME_QUEUE_DELETING };
 

@@ -194,15 +194,36 @@ static void death(struct bench *bench)
 	share(bench);
 }
 
+/* As somebody would who knows the format. */
+static void forge_checks(struct nvme_state *state)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		state->slots[i].check = nvme_slot_check(&state->slots[i]);
+		state->slots[i].answer_check = nvme_answer_check(&state->slots[i]);
+	}
+}
+
+static void forge_state(struct nvme_state *state, uint8_t kind)
+{
+	static const uint32_t states[] = {NVME_SLOT_FREE, NVME_SLOT_FETCHED, NVME_SLOT_DONE,
+					  NVME_SLOT_POSTING};
+
+	state->slots[kind / 4 % 4].state = states[kind % 4];
+}
+
 static void spoil(struct bench *bench, struct cursor *input)
 {
 	uint32_t offset = cursor_u32(input), head = offsetof(struct nvme_state, slots);
-	uint8_t *bytes = (uint8_t *)bench->rig.state;
+	uint8_t *bytes = (uint8_t *)bench->rig.state, kind = cursor_u8(input);
 
 	/* The first slots, and what is before them, are what is in use. */
 	offset %= head + 4 * (uint32_t)sizeof(struct nvme_slot);
 	for (unsigned count = cursor_u8(input) % 4 + 1; count; count--)
 		bytes[(offset + count) % sizeof(*bench->rig.state)] = cursor_u8(input);
+	if (kind & 64)
+		forge_state(bench->rig.state, kind);
+	if (kind & 128)
+		forge_checks(bench->rig.state);
 	bench->spoilt = true;
 	death(bench);
 }

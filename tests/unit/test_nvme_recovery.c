@@ -102,6 +102,12 @@ static void damaged_states(void **context)
 	REFUSED(rig, state->cq[1].doorbell, RIG_DEPTH);
 	REFUSED(rig, state->cq[1].interrupts, 2);
 	REFUSED(rig, slot->state, 4);
+	REFUSED(rig, slot->state, NVME_SLOT_FETCHED ^ 1);
+	REFUSED(rig, slot->state, NVME_SLOT_DONE);
+	REFUSED(rig, slot->state, NVME_SLOT_FREE);
+	REFUSED(rig, state->slots[1].state, NVME_SLOT_FETCHED);
+	REFUSED(rig, slot->command.cdw10, 1);
+	REFUSED(rig, slot->command.prp1, RIG_DATA + 4096);
 	REFUSED(rig, slot->queue, 17);
 	REFUSED(rig, slot->queue, 2);
 	REFUSED(rig, slot->id, 0);
@@ -565,6 +571,7 @@ static void answer_taken_before_the_count(void **context)
 	slot = &rig->state->slots[rig->waiting[0]->slot];
 	rig_answer_all(rig);
 	slot->state = NVME_SLOT_POSTING;
+	slot->check = nvme_slot_check(slot);
 	rig->state->cq[1].posted--;
 	assert_int_equal(rig_restart(rig), 0);
 	assert_true(rig_reap(rig, 1, &entry));
