@@ -19,7 +19,7 @@
 #include "mem/mem.h"
 
 #define NVME_IO_QUEUES	 16u   /* pairs, besides the admin queue */
-#define NVME_QUEUE_DEPTH 1024u /* CAP.MQES + 1 */
+#define NVME_QUEUE_DEPTH 4096u /* CAP.MQES + 1 */
 #define NVME_VECTORS	 (NVME_IO_QUEUES + 1)
 /* Under way at most, all queues together; more stay in their queues. */
 #define NVME_COMMANDS	  1024u

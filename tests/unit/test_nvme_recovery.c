@@ -86,7 +86,7 @@ static void damaged_states(void **context)
 	REFUSED(rig, state->sq[0].state, NVME_QUEUE_DELETING);
 	REFUSED(rig, state->sq[1].state, 3);
 	REFUSED(rig, state->sq[1].size, 1);
-	REFUSED(rig, state->sq[1].size, 1025);
+	REFUSED(rig, state->sq[1].size, NVME_QUEUE_DEPTH + 1);
 	REFUSED(rig, state->sq[1].cq, 2);
 	REFUSED(rig, state->sq[1].cq, 0);
 	REFUSED(rig, state->sq[1].cq, 17);
