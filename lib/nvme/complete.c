@@ -57,8 +57,10 @@ static void write_entry(struct nvme *nvme, uint32_t index)
 		.status = (uint16_t)(slot->status << 1 | phase),
 	};
 
-	if (nvme_guest_complete(nvme, cq->base + nvme_place(slot->posted, cq->size) * sizeof(entry),
-				&entry) < 0) {
+	uint64_t address = cq->base + nvme_place(slot->posted, cq->size) * sizeof(entry);
+
+	if (nvme_guest_complete(nvme, address, &entry) < 0) {
+		nvme_bad_pointer(nvme, address);
 		nvme_fail(nvme);
 		return;
 	}

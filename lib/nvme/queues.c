@@ -229,6 +229,7 @@ static bool take(struct nvme *nvme, unsigned queue, uint32_t *index)
 	*index = nvme->free_slots[nvme->free_count - 1];
 	slot = &state->slots[*index];
 	if (nvme_guest_read(nvme, address, &slot->command, sizeof(slot->command)) < 0) {
+		nvme_bad_pointer(nvme, address);
 		nvme_fail(nvme);
 		return false;
 	}
