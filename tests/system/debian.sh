@@ -20,7 +20,7 @@ specification() { # NAME CHECKS
 END
 }
 
-specification debian reboots,systemd_is_up,nvme_cli,fio_verify,file_system >debian.json
+specification debian reboots,systemd_is_up,nvme_cli,nvme_features,nvme_refusals,fio_verify,file_system >debian.json
 timeout 300 karuta-controller run debian.json 5</dev/shm/key 6</dev/shm/key >console 2>notes
 status=$?
 

@@ -4,6 +4,7 @@
 #define KARUTA_GUEST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define ECAM	   0xe8000000ul

@@ -4,6 +4,7 @@
  * then powers off, or does what ends it.
  */
 #include "guest.h"
+#include "hostile.h"
 
 struct start_info {
 	uint32_t magic, version, flags, modules;
@@ -321,9 +322,13 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } behaviours[] = {
-	{"hello", hello}, {"memory", memory},	      {"reboot", reboot},     {"bus", bus},
-	{"death", death}, {"slots", slots},	      {"count", count},	      {"spin", spin},
-	{"crash", crash}, {"processors", processors}, {"nonsense", nonsense},
+	{"hello", hello},	{"memory", memory},
+	{"reboot", reboot},	{"bus", bus},
+	{"death", death},	{"slots", slots},
+	{"count", count},	{"spin", spin},
+	{"crash", crash},	{"processors", processors},
+	{"nonsense", nonsense}, {"hostile", hostile},
+	{"verify", verify},
 };
 
 static bool is_named(const char *name)
