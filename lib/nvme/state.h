@@ -76,18 +76,21 @@ _Static_assert(sizeof(struct nvme_slot) == 128, "slot layout");
  */
 static inline uint64_t nvme_slot_check(const struct nvme_slot *slot)
 {
-	uint64_t words[sizeof(slot->command) / sizeof(uint64_t)];
-	uint64_t sum = slot->id + slot->fetched * 3 + slot->queue * UINT64_C(5);
+	const uint8_t *bytes = (const uint8_t *)&slot->command;
+	uint64_t sum = (slot->id * 9 + slot->fetched) * 9 + slot->queue, word;
 
-	memcpy(words, &slot->command, sizeof(words));
-	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		sum += words[i] * (2 * i + 7);
+/* For each command: 9 is one instruction, and a loop would take twice as long as its body. */
+#pragma GCC unroll 8
+	for (unsigned i = 0; i < sizeof(slot->command); i += sizeof(word)) {
+		memcpy(&word, bytes + i, sizeof(word));
+		sum = sum * 9 + word;
+	}
 	return sum;
 }
 
 static inline uint64_t nvme_answer_check(const struct nvme_slot *slot)
 {
-	return slot->id + slot->result * UINT64_C(3) + slot->status * UINT64_C(5);
+	return (slot->id * 9 + slot->result) * 9 + slot->status;
 }
 
 enum nvme_queue_state { NVME_QUEUE_ABSENT, NVME_QUEUE_LIVE, NVME_QUEUE_DELETING };
