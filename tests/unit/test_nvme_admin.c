@@ -71,7 +71,7 @@ static void completion_queues(void **context)
 		{RIG_DATA, 63 << 16 | 17, 1, NVME_INVALID_QUEUE_ID},
 		{RIG_DATA, 63 << 16 | 0xffff, 1, NVME_INVALID_QUEUE_ID},
 		{RIG_DATA, 1, 1, NVME_INVALID_QUEUE_SIZE},
-		{RIG_DATA, 1024 << 16 | 1, 1, NVME_INVALID_QUEUE_SIZE},
+		{RIG_DATA, NVME_QUEUE_DEPTH << 16 | 1, 1, NVME_INVALID_QUEUE_SIZE},
 		{RIG_DATA, 0xffffu << 16 | 1, 1, NVME_INVALID_QUEUE_SIZE},
 		{RIG_DATA, 63 << 16 | 1, 0, NVME_INVALID_FIELD},
 		{RIG_DATA + 64, 63 << 16 | 1, 1, NVME_INVALID_PRP_OFFSET},
@@ -79,7 +79,7 @@ static void completion_queues(void **context)
 		{RIG_DATA, 63 << 16 | 1, 17 << 16 | 1, NVME_INVALID_VECTOR},
 		{RIG_DATA, 63 << 16 | 16, 16 << 16 | 3, NVME_OK},
 		{RIG_DATA, 63 << 16 | 16, 16 << 16 | 3, NVME_INVALID_QUEUE_ID},
-		{RIG_DATA, 1023 << 16 | 1, 1, NVME_OK},
+		{RIG_DATA, (NVME_QUEUE_DEPTH - 1) << 16 | 1, 1, NVME_OK},
 		{RIG_DATA, 1 << 16 | 2, 1, NVME_OK},
 	};
 
@@ -103,7 +103,7 @@ static void submission_queues(void **context)
 		{RIG_DATA, 63 << 16 | 1, 17 << 16 | 1, NVME_INVALID_QUEUE_ID},
 		{RIG_DATA, 63 << 16 | 1, 2 << 16 | 1, NVME_CQ_INVALID},
 		{RIG_DATA, 1, 1 << 16 | 1, NVME_INVALID_QUEUE_SIZE},
-		{RIG_DATA, 1024 << 16 | 1, 1 << 16 | 1, NVME_INVALID_QUEUE_SIZE},
+		{RIG_DATA, NVME_QUEUE_DEPTH << 16 | 1, 1 << 16 | 1, NVME_INVALID_QUEUE_SIZE},
 		{RIG_DATA, 63 << 16 | 1, 1 << 16, NVME_INVALID_FIELD},
 		{RIG_DATA + 8, 63 << 16 | 1, 1 << 16 | 1, NVME_INVALID_PRP_OFFSET},
 		{RIG_DATA, 63 << 16 | 1, 1 << 16 | 1, NVME_OK},
