@@ -187,6 +187,12 @@ bool card_bus_work(struct card *card)
 	return again;
 }
 
+bool card_bus_rest(struct card *card)
+{
+	return card->ops->rest && !card->held && vfu_server_has_client(card->server) &&
+	       card->ops->rest(card);
+}
+
 bool card_bus_polls(const struct card *card)
 {
 	return card->shared && !card->held && !card->frozen &&
@@ -202,6 +208,16 @@ void card_interrupt(struct card *card, unsigned vector)
 	card_count(card, STATUS_CARD_INTERRUPTS, 1);
 }
 
+void card_offer_doorbells(struct card *card, bool on)
+{
+	size_t count = on ? card->ops->doorbell_count : 0;
+
+	if (card->function.io_fd_count == count)
+		return;
+	card->function.io_fd_count = count;
+	vfu_server_interrupt(card->server, VFU_IRQ_IO_FDS, 0);
+}
+
 /* ---- opening ---- */
 
 static void ring(void *context, int fd, uint32_t events)
@@ -209,7 +225,7 @@ static void ring(void *context, int fd, uint32_t events)
 	struct card_doorbell *doorbell = context;
 
 	(void)events;
-	if (os_eventfd_drain(fd))
+	if (os_eventfd_drain(fd) && doorbell->card->ops->doorbell)
 		doorbell->card->ops->doorbell(doorbell->card, doorbell->index);
 }
 
@@ -222,28 +238,35 @@ static void take_signal(void *context, int fd, uint32_t events)
 	card->stop = true;
 }
 
+static int open_doorbell(struct card *card, unsigned index)
+{
+	struct card_doorbell *doorbell = &card->doorbells[index];
+
+	*doorbell = (struct card_doorbell){.card = card, .index = index, .fd = os_eventfd()};
+	if (doorbell->fd < 0)
+		return doorbell->fd;
+	card->doorbell_fds++;
+	return os_loop_add(card->loop, doorbell->fd, EPOLLIN, ring, doorbell);
+}
+
 static int open_doorbells(struct card *card)
 {
 	size_t count = card->ops->doorbell_count;
+	int err = 0;
 
 	card->io_fds = calloc(count + 1, sizeof(*card->io_fds));
 	card->doorbells = calloc(count + 1, sizeof(*card->doorbells));
 	if (!card->io_fds || !card->doorbells)
 		return -ENOMEM;
-	for (unsigned i = 0; i < count; i++) {
-		struct card_doorbell *doorbell = &card->doorbells[i];
-		int err;
+	for (size_t i = 0; !err && i < count; i++) {
+		unsigned index = (unsigned)card->ops->doorbells[i].fd;
 
-		*doorbell = (struct card_doorbell){.card = card, .index = i, .fd = os_eventfd()};
-		if (doorbell->fd < 0)
-			return doorbell->fd;
+		if (index == card->doorbell_fds)
+			err = open_doorbell(card, index);
 		card->io_fds[i] = card->ops->doorbells[i];
-		card->io_fds[i].fd = doorbell->fd;
-		err = os_loop_add(card->loop, doorbell->fd, EPOLLIN, ring, doorbell);
-		if (err)
-			return err;
+		card->io_fds[i].fd = card->doorbells[index].fd;
 	}
-	return 0;
+	return err;
 }
 
 /* The file is the BAR up to the part's end, so that offsets are the same in both. */
@@ -287,6 +310,7 @@ static void describe(struct card *card)
 	function->irq_counts[VFU_IRQ_MSIX] = identity->msix_vectors;
 	/* Never raised; QEMU warns its user when it cannot be bound. */
 	function->irq_counts[IRQ_ERROR] = 1;
+	function->irq_counts[VFU_IRQ_IO_FDS] = card->ops->doorbell_count > 0;
 	function->io_fds = card->io_fds;
 	function->io_fd_count = card->ops->doorbell_count;
 	if (card->shared)
@@ -331,10 +355,8 @@ int card_bus_open(struct card *card, struct error *error)
 void card_bus_close(struct card *card)
 {
 	vfu_server_destroy(card->server);
-	for (size_t i = 0; card->doorbells && i < card->ops->doorbell_count; i++) {
-		if (card->doorbells[i].card)
-			os_close(&card->doorbells[i].fd);
-	}
+	for (size_t i = 0; i < card->doorbell_fds; i++)
+		os_close(&card->doorbells[i].fd);
 	free(card->doorbells);
 	free(card->io_fds);
 	os_close(&card->shared_fd);

@@ -88,8 +88,13 @@ struct card_ops {
 	 */
 	uint32_t state_version, readable_from;
 	size_t state_size, older_size;
-	/* Rings that ring by eventfd; the frame makes the descriptors and calls doorbell(). */
-	const struct vfu_io_fd *doorbells; /* fd is ignored */
+	/*
+	 * Registers that can be rung by eventfd: the frame makes the descriptors and calls
+	 * doorbell(). `fd` is an index, from 0 and without gaps: those with the same one share a
+	 * descriptor. What is written does not get here. They are offered unless
+	 * card_offer_doorbells() says otherwise.
+	 */
+	const struct vfu_io_fd *doorbells;
 	size_t doorbell_count;
 	/*
 	 * What a client may map instead of sending messages, with --poll: card_shared(). The frame
@@ -120,6 +125,7 @@ struct card_ops {
 			 uint32_t length);
 	void (*bar_write)(struct card *card, unsigned bar, uint64_t offset, const void *from,
 			  uint32_t length);
+	/* By eventfd. Optional: work() comes after it in any case. */
 	void (*doorbell)(struct card *card, unsigned index);
 	/* Bus mastering was switched; after start it is off until told otherwise. Optional. */
 	void (*master)(struct card *card, bool on);
@@ -133,6 +139,9 @@ struct card_ops {
 	/* Called after every batch of events; true: call again without sleeping. Not while the card
 	 * is frozen, which begins with a quiesce(). Optional. */
 	bool (*work)(struct card *card);
+	/* About to sleep: asks to be rung. True: something has come meanwhile, work() first.
+	 * Optional. */
+	bool (*rest)(struct card *card);
 	/* Upper bound for the device-private memory that card_device() gives. */
 	size_t device_size;
 };
@@ -154,6 +163,10 @@ struct vfu_server *card_server(struct card *card);
 void card_interrupt(struct card *card, unsigned vector);
 /* Another process still serves the device, until start(). */
 bool card_stands_by(const struct card *card);
+/* Doorbells are offered as eventfds from now on, or no longer; the client is told. Until it has
+ * asked again it uses what it has: a register whose value counts again is not to be used by the
+ * guest before it has read something. */
+void card_offer_doorbells(struct card *card, bool on);
 void card_count(struct card *card, enum status_card_counter counter, uint64_t amount);
 /* A guest tried what no guest may do: counted, and told on the status page. */
 __attribute__((format(printf, 2, 3))) void card_security_event(struct card *card,

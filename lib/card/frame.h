@@ -73,7 +73,8 @@ struct card {
 	struct vfu_server_counters counted; /* of the server's, on the status page */
 	struct vfu_device function;	    /* as the bus sees it */
 	struct vfu_io_fd *io_fds;
-	struct card_doorbell *doorbells;
+	struct card_doorbell *doorbells; /* by index: ops->doorbells */
+	size_t doorbell_fds;
 	int shared_fd;
 	void *shared;	  /* memory of ops->shared */
 	uint64_t spin_ns; /* before it sleeps */
@@ -109,6 +110,8 @@ int card_bus_open(struct card *card, struct error *error);
 void card_bus_close(struct card *card);
 void card_bus_reset(struct card *card);
 bool card_bus_work(struct card *card);
+/* The loop is about to sleep. True: not yet, there is work. */
+bool card_bus_rest(struct card *card);
 /* work() has to be called without being asked: a client can ring without our notice. */
 bool card_bus_polls(const struct card *card);
 

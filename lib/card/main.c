@@ -208,9 +208,12 @@ static bool work(struct card *card)
 	return true;
 }
 
-static bool stays_awake(uint64_t until)
+/* How long the loop may sleep. */
+static int patience(struct card *card, bool again, uint64_t awake)
 {
-	return until && os_now() < until;
+	if (again || (awake && os_now() < awake) || card_bus_rest(card))
+		return 0;
+	return HEARTBEAT_MS;
 }
 
 static int serve(struct card *card, struct error *error)
@@ -223,7 +226,7 @@ static int serve(struct card *card, struct error *error)
 	if (card->settings.listen)
 		fprintf(stderr, "ready: listening on %s\n", card->settings.listen);
 	while (!card->stop) {
-		calls = os_loop_once(card->loop, again || stays_awake(awake) ? 0 : HEARTBEAT_MS);
+		calls = os_loop_once(card->loop, patience(card, again, awake));
 		if (calls < 0)
 			return error_set(error, -calls, "loop: %s", strerror(-calls));
 		again = work(card);

@@ -21,8 +21,9 @@
 
 #define VFU_REGIONS	  9u /* BAR 0..5, ROM, configuration space, VGA */
 #define VFU_REGION_CONFIG 7u
-#define VFU_IRQS	  5u /* INTx, MSI, MSI-X, ERR, REQ */
+#define VFU_IRQS	  6u /* INTx, MSI, MSI-X, ERR, REQ, and one of our own: */
 #define VFU_IRQ_MSIX	  2u
+#define VFU_IRQ_IO_FDS	  5u /* other doorbells are offered now; beyond what the protocol names */
 #define VFU_MAX_VECTORS	  2048u
 #define VFU_MAX_AREAS	  4u
 
@@ -41,7 +42,8 @@ struct vfu_region {
 	size_t area_count;
 };
 
-/* A doorbell that can be rung by eventfd instead of a region write. */
+/* A doorbell that can be rung by eventfd instead of a region write. Size 0 of one whose value means
+ * nothing at all: the client's kernel need not look at the instruction. */
 struct vfu_io_fd {
 	uint32_t region;
 	uint64_t offset;
@@ -51,7 +53,8 @@ struct vfu_io_fd {
 	uint64_t match_value;
 };
 
-/* What the device is. Outlives the server. */
+/* What the device is. Outlives the server. The number of io_fds may change: raise VFU_IRQ_IO_FDS
+ * after it. */
 struct vfu_device {
 	struct vfu_region regions[VFU_REGIONS];
 	uint32_t irq_counts[VFU_IRQS];

@@ -35,7 +35,7 @@ static void info_is_checked(void **state)
 	memcpy(&info, reply.body, sizeof(info));
 	assert_int_equal(info.flags, 3);
 	assert_int_equal(info.regions, 9);
-	assert_int_equal(info.irqs, 5);
+	assert_int_equal(info.irqs, VFU_IRQS);
 	bus_end(&bus);
 }
 
@@ -250,7 +250,7 @@ static void bad_set_irqs_are_refused(void **state)
 		{"two kinds", {.flags = 0x25, .index = 2, .count = 1}, 0, 1},
 		{"two actions", {.flags = 0x31, .index = 2, .count = 1}, 0, 0},
 		{"unknown flag", {.flags = 0x61, .index = 2, .count = 1}, 0, 0},
-		{"index", {.flags = 0x21, .index = 5, .count = 1}, 0, 0},
+		{"index", {.flags = 0x21, .index = VFU_IRQS, .count = 1}, 0, 0},
 		{"index", {.flags = 0x21, .index = UINT32_MAX, .count = 1}, 0, 0},
 		{"index without vectors", {.flags = 0x21, .index = 0}, 0, 0},
 		{"start", {.flags = 0x24, .index = 2, .start = 8, .count = 1}, 0, 1},
@@ -396,7 +396,7 @@ static void irq_info_is_checked(void **state)
 		assert_int_equal(info.count, counts[i]);
 		assert_int_equal(info.flags, 1);
 	}
-	info = (struct vfio_user_irq_info){.argsz = 16, .index = 5};
+	info = (struct vfio_user_irq_info){.argsz = 16, .index = VFU_IRQS};
 	assert_int_equal(bus_ask(&bus, VFIO_USER_GET_IRQ_INFO, &info, 16, NULL, 0, NULL), EINVAL);
 	info = (struct vfio_user_irq_info){.argsz = 15};
 	assert_int_equal(bus_ask(&bus, VFIO_USER_GET_IRQ_INFO, &info, 16, NULL, 0, NULL), EINVAL);
