@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 
 #include "base/base.h"
@@ -31,6 +32,7 @@ struct block {
 	struct gate gate;
 	bool polls;	    /* the card has a core of its own and never sleeps */
 	unsigned under_way; /* requests */
+	int alarm;
 	struct request requests[NVME_COMMANDS]; /* by the command's slot */
 };
 
@@ -47,13 +49,29 @@ const struct pci_identity block_identity = {
 	.msix_pending_offset = NVME_MSIX_PENDING,
 };
 
+/* Values that lie in the guest's memory need not come along: any length will do, one descriptor is
+ * enough, and KVM need not look at the instruction. The admin queue's are never there. */
+#define DOORBELL(number)                                                                           \
+	{                                                                                          \
+		.region = 0, .offset = NVME_DOORBELLS + 4 * (number)                               \
+	}
+#define DOORBELLS_8(number)                                                                        \
+	DOORBELL(number), DOORBELL((number) + 1), DOORBELL((number) + 2), DOORBELL((number) + 3),  \
+		DOORBELL((number) + 4), DOORBELL((number) + 5), DOORBELL((number) + 6),            \
+		DOORBELL((number) + 7)
+
+const struct vfu_io_fd block_doorbells[BLOCK_DOORBELLS] = {DOORBELLS_8(2), DOORBELLS_8(10),
+							   DOORBELLS_8(18), DOORBELLS_8(26)};
+
 /* The store's ring is bound to its file and a few operations: lib/store/file_ring.h. */
 const struct jail_syscall block_system_calls[BLOCK_SYSTEM_CALLS] = {
 	{SCMP_SYS(io_uring_enter), "reads, writes, flushes and discards of the store", {{0}}},
 	{SCMP_SYS(preadv), "reads of a file in memory", {{0}}},
 	{SCMP_SYS(pwritev), "writes of a file in memory", {{0}}},
 	{SCMP_SYS(sched_yield), "the kernel's threads for the ring want the core", {{0}}},
-	{SCMP_SYS(timerfd_settime), "wake up when a limit lets the next command through", {{0}}},
+	{SCMP_SYS(timerfd_settime),
+	 "wake up when a limit lets a command through, or at a late interrupt",
+	 {{0}}},
 	{SCMP_SYS(fcntl),
 	 "the file's lock goes from one process to the next",
 	 {{1, UINT32_MAX, F_OFD_SETLK}}},
@@ -228,6 +246,23 @@ static uint64_t wall_clock_ms(void *context)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / NS_PER_MS;
 }
 
+static void set_alarm(void *context, uint32_t microseconds)
+{
+	struct block *block = context;
+	const struct itimerspec time = {
+		.it_value.tv_nsec = (long)(microseconds * NS_PER_US),
+	};
+
+	timerfd_settime(block->alarm, 0, &time, NULL);
+}
+
+static void use_shadows(void *context, bool on)
+{
+	struct block *block = context;
+
+	card_offer_doorbells(block->card, on);
+}
+
 static const struct nvme_ops nvme_ops = {
 	.submit = submit,
 	.kick = kick,
@@ -238,6 +273,8 @@ static const struct nvme_ops nvme_ops = {
 	.remote_read = remote_read,
 	.remote_write = remote_write,
 	.now_ms = wall_clock_ms,
+	.alarm = set_alarm,
+	.shadows = use_shadows,
 };
 
 /* ---- what a card calls ---- */
@@ -260,6 +297,16 @@ static void limit_lets_through(void *context, int fd, uint32_t events)
 	gate_release(&block->gate);
 }
 
+static void interrupt_is_due(void *context, int fd, uint32_t events)
+{
+	struct block *block = context;
+	uint64_t expirations;
+
+	(void)events;
+	if (read(fd, &expirations, sizeof(expirations)) == sizeof(expirations))
+		nvme_alarm(block->nvme);
+}
+
 static int watch(struct block *block)
 {
 	struct os_loop *loop = card_loop(block->card);
@@ -267,6 +314,8 @@ static int watch(struct block *block)
 
 	if (block->store->event_fd >= 0)
 		err = os_loop_add(loop, block->store->event_fd, EPOLLIN, store_is_ready, block);
+	if (!err)
+		err = os_loop_add(loop, block->alarm, EPOLLIN, interrupt_is_due, block);
 	if (!err && block->gate.timer >= 0)
 		err = os_loop_add(loop, block->gate.timer, EPOLLIN, limit_lets_through, block);
 	return err;
@@ -276,11 +325,12 @@ int block_create(struct block **result, struct card *card, const struct nvme_set
 		 struct store *store, const struct block_limits *limits, struct error *error)
 {
 	struct block *block = calloc(1, sizeof(*block));
-	int err, timer = limits->timer;
+	int err, timer = limits->timer, alarm = limits->alarm;
 
 	if (!block) {
 		store_destroy(store);
 		os_close(&timer);
+		os_close(&alarm);
 		return error_set(error, ENOMEM, "block device: out of memory");
 	}
 	block->card = card;
@@ -290,6 +340,7 @@ int block_create(struct block **result, struct card *card, const struct nvme_set
 	block->setup.subsystem_vendor = block_identity.subsystem_vendor;
 	block->gate.store = store;
 	block->gate.timer = timer;
+	block->alarm = alarm;
 	limiter_start(&block->gate.limiter, limits->operations, limits->bytes, os_now());
 	err = watch(block);
 	if (err)
@@ -297,6 +348,7 @@ int block_create(struct block **result, struct card *card, const struct nvme_set
 	else
 		err = nvme_create(&block->nvme, &block->setup, card_state(card), card_memory(card),
 				  &nvme_ops, block, error);
+	card_offer_doorbells(card, !err && state_of(block)->shadows);
 	block->polls = card_shared(card) != NULL;
 	if (!err && block->polls)
 		nvme_share_doorbells(block->nvme, card_shared(card));
@@ -319,6 +371,8 @@ void block_destroy(struct block *block)
 	if (block->gate.timer >= 0)
 		os_loop_remove(card_loop(block->card), block->gate.timer);
 	os_close(&block->gate.timer);
+	os_loop_remove(card_loop(block->card), block->alarm);
+	os_close(&block->alarm);
 	store_destroy(block->store);
 	free(block);
 }
@@ -381,4 +435,9 @@ bool block_work(struct block *block)
 		return true;
 	let_helpers_work(block);
 	return false;
+}
+
+bool block_rest(struct block *block)
+{
+	return nvme_rest(block->nvme);
 }

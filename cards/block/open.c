@@ -125,14 +125,21 @@ static int open_ram(const struct block_options *options, struct store **store, s
 	return store_ram_create(store, options->size, error);
 }
 
-/* What wakes the device up when there are tokens: limiter.h. */
-static int open_timer(struct block_limits *limits, struct error *error)
+static int open_timer(int *timer, struct error *error)
 {
+	*timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return *timer < 0 ? error_set(error, errno, "timerfd: %s", strerror(errno)) : 0;
+}
+
+/* What wakes the device up when there are tokens (limiter.h), and when an interrupt is due. */
+static int open_timers(struct block_limits *limits, struct error *error)
+{
+	int err = open_timer(&limits->alarm, error);
+
 	limits->timer = -1;
-	if (!limits->operations.rate && !limits->bytes.rate)
-		return 0;
-	limits->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	return limits->timer < 0 ? error_set(error, errno, "timerfd: %s", strerror(errno)) : 0;
+	if (!err && (limits->operations.rate || limits->bytes.rate))
+		err = open_timer(&limits->timer, error);
+	return err;
 }
 
 int block_options_take_over(const struct block_options *options, struct error *error)
@@ -152,7 +159,7 @@ void block_options_let_go(struct block_options *options)
 
 int block_options_open(struct block_options *options, struct store **store, struct error *error)
 {
-	int err = open_timer(&options->limits, error);
+	int err = open_timers(&options->limits, error);
 
 	if (err)
 		return err;

@@ -156,6 +156,11 @@ static bool local_work(struct card *card)
 	return block_work(block_of(card));
 }
 
+static bool local_rest(struct card *card)
+{
+	return block_rest(block_of(card));
+}
+
 static const struct card_option options[] = {BLOCK_OPTIONS};
 
 static const struct card_ops local_ops = {
@@ -163,7 +168,10 @@ static const struct card_ops local_ops = {
 	.summary = "an NVMe disk that begins empty and ends with its device",
 	.identity = &block_identity,
 	.state_version = LOCAL_STATE_VERSION,
+	.readable_from = LOCAL_STATE_VERSION, /* the key is behind what grows */
 	.state_size = sizeof(struct local_state),
+	.doorbells = block_doorbells,
+	.doorbell_count = BLOCK_DOORBELLS,
 	.options = options,
 	.option_count = ARRAY_LEN(options),
 	.system_calls = block_system_calls,
@@ -178,6 +186,7 @@ static const struct card_ops local_ops = {
 	.reset = local_reset,
 	.quiesce = local_quiesce,
 	.work = local_work,
+	.rest = local_rest,
 	.device_size = sizeof(struct local),
 };
 

@@ -107,6 +107,11 @@ static bool volume_work(struct card *card)
 	return block_work(block_of(card));
 }
 
+static bool volume_rest(struct card *card)
+{
+	return block_rest(block_of(card));
+}
+
 static const struct card_option options[] = {
 	BLOCK_OPTIONS,
 	{"key-fd", "N", "descriptor to read the key from: 64 raw bytes"},
@@ -119,6 +124,9 @@ static const struct card_ops volume_ops = {
 	.state_version = BLOCK_STATE_VERSION,
 	.readable_from = BLOCK_STATE_READABLE_FROM,
 	.state_size = BLOCK_STATE_SIZE,
+	.older_size = BLOCK_STATE_OLDER_SIZE,
+	.doorbells = block_doorbells,
+	.doorbell_count = BLOCK_DOORBELLS,
 	.shared = BLOCK_SHARED,
 	.options = options,
 	.option_count = ARRAY_LEN(options),
@@ -135,6 +143,7 @@ static const struct card_ops volume_ops = {
 	.quiesce = volume_quiesce,
 	.resize = volume_resize,
 	.work = volume_work,
+	.rest = volume_rest,
 	.device_size = sizeof(struct volume),
 };
 

@@ -21,6 +21,7 @@ static const struct admin_command admin_commands[] = {
 	[NVME_ADMIN_SET_FEATURES] = {nvme_set_features, CONTROLLER},
 	[NVME_ADMIN_GET_FEATURES] = {nvme_get_features, CONTROLLER},
 	[NVME_ADMIN_ASYNC_EVENT] = {nvme_event_request, CONTROLLER},
+	[NVME_ADMIN_DOORBELL_BUFFERS] = {nvme_configure_doorbells, CONTROLLER},
 };
 
 /* Not for a guest of somebody else's hardware: refused, and told. */

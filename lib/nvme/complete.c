@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers: steps 4 to 8 of state.h, and the interrupts that tell of them. */
+#include <string.h>
+
 #include "base/base.h"
 #include "nvme_private.h"
 
@@ -43,6 +45,74 @@ bool nvme_cq_has_room(const struct nvme *nvme, unsigned id)
 	return nvme_cq_used(cq) + nvme->cq_reserved[id] + 1 < cq->size;
 }
 
+/* ---- interrupts ---- */
+
+/*
+ * Base 5.27.1.6 and 5.27.1.7: so many answers (0's based) or so much time. Not on the first vector:
+ * it is the admin queue's. A death in between costs nothing but time: see lost interrupts in
+ * recover.c.
+ */
+static bool may_wait(struct nvme *nvme, unsigned vector)
+{
+	const struct nvme_features *features = &nvme->state->features;
+	uint32_t threshold = features->coalescing & 0xff;
+
+	if (!vector || !NVME_COALESCING_TIME(features->coalescing) ||
+	    features->no_coalescing >> vector & 1 || nvme->delayed_count[vector] >= threshold)
+		return false;
+	nvme->delayed_count[vector]++;
+	return true;
+}
+
+/* Errors are told at once, as 5.27.1.6 recommends. */
+static void note_interrupt(struct nvme *nvme, unsigned vector, uint16_t status)
+{
+	if (status == NVME_OK && may_wait(nvme, vector))
+		nvme->delayed |= 1u << vector;
+	else
+		nvme->interrupts |= 1u << vector;
+}
+
+/* One alarm for all vectors: the first that waits sets it, and nobody waits longer. */
+static void set_alarm(struct nvme *nvme)
+{
+	if (!nvme->delayed || nvme->alarmed)
+		return;
+	nvme->alarmed = true;
+	nvme->ops->alarm(nvme->context,
+			 NVME_COALESCING_TIME(nvme->state->features.coalescing) * 100);
+}
+
+void nvme_forget_delays(struct nvme *nvme)
+{
+	nvme->delayed = 0;
+	memset(nvme->delayed_count, 0, sizeof(nvme->delayed_count));
+}
+
+void nvme_alarm(struct nvme *nvme)
+{
+	nvme->alarmed = false;
+	nvme->interrupts |= nvme->delayed;
+	nvme_raise_interrupts(nvme);
+}
+
+void nvme_raise_interrupts(struct nvme *nvme)
+{
+	if (!nvme->state->master)
+		return;
+	for (unsigned vector = 0; nvme->interrupts; vector++) {
+		if (!(nvme->interrupts & 1u << vector))
+			continue;
+		nvme->interrupts &= ~(1u << vector);
+		nvme->delayed &= ~(1u << vector);
+		nvme->delayed_count[vector] = 0;
+		nvme->ops->interrupt(nvme->context, vector);
+	}
+	set_alarm(nvme);
+}
+
+/* ---- answers ---- */
+
 /* Steps 6 to 8. */
 static void write_entry(struct nvme *nvme, uint32_t index)
 {
@@ -66,7 +136,7 @@ static void write_entry(struct nvme *nvme, uint32_t index)
 	}
 	nvme_publish64(&cq->posted, slot->posted + 1);
 	if (cq->interrupts)
-		nvme->interrupts |= 1u << cq->vector;
+		note_interrupt(nvme, cq->vector, slot->status);
 	nvme->unposted--;
 	free_slot(nvme, index);
 }
@@ -147,15 +217,4 @@ void nvme_post_waiting(struct nvme *nvme)
 	for (uint32_t i = 0; nvme->unposted && i < NVME_COMMANDS && nvme_running(nvme); i++)
 		if (nvme->state->slots[i].state == NVME_SLOT_DONE)
 			post(nvme, i);
-}
-
-void nvme_raise_interrupts(struct nvme *nvme)
-{
-	if (!nvme->state->master)
-		return;
-	for (unsigned vector = 0; nvme->interrupts; vector++) {
-		if (nvme->interrupts & 1u << vector)
-			nvme->ops->interrupt(nvme->context, vector);
-		nvme->interrupts &= ~(1u << vector);
-	}
 }

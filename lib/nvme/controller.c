@@ -84,6 +84,7 @@ int nvme_create(struct nvme **made, const struct nvme_setup *setup, struct nvme_
 		free(nvme);
 		return result;
 	}
+	nvme_publish(&state->version, NVME_STATE_VERSION);
 	nvme_rebuild(nvme);
 	*made = nvme;
 	return 0;
@@ -125,6 +126,7 @@ static void reset_controller(struct nvme *nvme)
 		nvme_publish(&state->sq[i].state, NVME_QUEUE_ABSENT);
 	for (unsigned i = 0; i < NVME_QUEUES; i++)
 		nvme_publish(&state->cq[i].state, NVME_QUEUE_ABSENT);
+	nvme_forget_shadows(nvme);
 	memset(state->event_waiting, 0, sizeof(state->event_waiting));
 	memset(state->event_masked, 0, sizeof(state->event_masked));
 	nvme_default_features(&state->features);

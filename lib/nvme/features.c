@@ -149,7 +149,7 @@ static uint16_t set_queues(struct nvme *nvme, struct nvme_slot *slot)
 	return get_queues(nvme, slot, &nvme->state->features);
 }
 
-/* Interrupts are never held back, which the limits allow: they are upper bounds. */
+/* What they do: complete.c. */
 static uint16_t get_coalescing(struct nvme *nvme, struct nvme_slot *slot,
 			       const struct nvme_features *features)
 {
@@ -161,6 +161,8 @@ static uint16_t get_coalescing(struct nvme *nvme, struct nvme_slot *slot,
 static uint16_t set_coalescing(struct nvme *nvme, struct nvme_slot *slot)
 {
 	nvme->state->features.coalescing = slot->command.cdw11 & 0xffff;
+	/* What waits does so by the old values. */
+	nvme->interrupts |= nvme->delayed;
 	return NVME_OK;
 }
 

@@ -43,6 +43,7 @@ static uint16_t identify_controller(struct nvme *nvme, uint8_t *page)
 		.oaes = NVME_OAES_NAMESPACE,
 		.ctratt = NVME_CTRATT_HOST_ID,
 		.cntrltype = 1, /* I/O controller */
+		.oacs = NVME_OACS_DOORBELL_BUFFERS,
 		.acl = 3,
 		.aerl = NVME_EVENT_REQUESTS - 1,
 		.frmw = 0x3, /* one slot, read only */

@@ -89,6 +89,16 @@ struct nvme_ops {
 	int (*remote_read)(void *context, uint64_t address, void *to, uint64_t length);
 	int (*remote_write)(void *context, uint64_t address, const void *from, uint64_t length);
 	uint64_t (*now_ms)(void *context); /* wall clock, for timestamps */
+	/* Calls nvme_alarm() once, in so many microseconds, outside of nvme_process(). One at a
+	 * time is asked for. */
+	void (*alarm)(void *context, uint32_t microseconds);
+	/*
+	 * On: the guest keeps the doorbells of I/O queues in its memory from now on, and a write to
+	 * such a register says no more than that there is something: nvme_process() is to be
+	 * called, the value need not get here. Off: they are registers again, as after power on. A
+	 * state that is taken over tells by its `shadows` what holds.
+	 */
+	void (*shadows)(void *context, bool on);
 };
 
 /* Layout in state.h: versioned, without pointers. */
@@ -100,7 +110,8 @@ uint32_t nvme_state_version(void);
 
 /*
  * `state`: nvme_state_size() bytes, all zeros for a new device (it is then set up as after power
- * on), or what an earlier process left: checked like hostile input (-EPROTO), and its commands
+ * on), or what an earlier process left, of this version or of the one before with zeros behind
+ * NVME_STATE_OLDER_SIZE: checked like hostile input (-EPROTO), and its commands
  * under way are submitted again by the first nvme_process(). `memory`, `setup`, `ops` outlive the
  * controller.
  */
@@ -119,6 +130,12 @@ void nvme_reset(struct nvme *nvme);
 /* Carries out what the registers asked for: enable, disable, shutdown, then fetches commands. True:
  * there is more, call again soon. */
 bool nvme_process(struct nvme *nvme);
+/*
+ * Before whoever calls nvme_process() sleeps: has the guest write its doorbells' registers, which
+ * it otherwise need not (ops->shadows). True: something has come meanwhile, nvme_process() first.
+ */
+bool nvme_rest(struct nvme *nvme);
+void nvme_alarm(struct nvme *nvme);
 /*
  * error 0 or -errno; from ops->wait() also -ECANCELED: it was never begun and has had no effect.
  * The completion becomes visible to the guest here where the command is at its

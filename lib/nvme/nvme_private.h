@@ -4,7 +4,8 @@
  * state (recover.c); nothing in it outlives the process.
  *
  *   controller.c  life, transitions, the order of work        registers.c  BAR 0
- *   queues.c      doorbells, fetching                         complete.c   answers, interrupts
+ *   doorbells.c   registers or memory                         queues.c     fetching
+ *   complete.c    answers, interrupts
  *   admin.c       admin commands, by table                    io.c         the NVM command set
  *   queue_commands.c identify.c features.c logs.c events.c    what they do
  *   compare.c     Compare, Verify                             copy.c       Copy
@@ -105,7 +106,10 @@ struct nvme {
 
 	unsigned unposted;   /* slots that are DONE or POSTING */
 	uint32_t interrupts; /* bit n: vector n, at the end of the batch */
-	unsigned next_sq;    /* whose turn it is */
+	uint32_t delayed;    /* bit n: vector n, when there are more, or at the alarm */
+	bool alarmed;	     /* ops->alarm() was called, and nvme_alarm() not yet */
+	uint8_t delayed_count[NVME_VECTORS]; /* answers, each */
+	unsigned next_sq;		     /* whose turn it is */
 	unsigned bounces;
 	struct nvme_work *held, **held_end;
 	struct nvme_pieces *spare;
@@ -196,14 +200,19 @@ int nvme_check_state(const struct nvme *nvme, struct error *error);
 /* Everything in *nvme from the state; does steps 3 and 8 of state.h where they are missing. */
 void nvme_rebuild(struct nvme *nvme);
 
-/* ---- queues.c ---- */
+/* ---- doorbells.c ---- */
 
 void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value);
+void nvme_take_doorbells(struct nvme *nvme);
+/* The queue is new: so are its doorbells where the guest stores them. */
+void nvme_clear_doorbell(struct nvme *nvme, unsigned queue, bool completion);
+uint16_t nvme_configure_doorbells(struct nvme *nvme, struct nvme_slot *slot);
+void nvme_forget_shadows(struct nvme *nvme);
+
+/* ---- queues.c ---- */
+
 /* After a queue's state has changed. */
 void nvme_note_queues(struct nvme *nvme);
-void nvme_take_doorbells(struct nvme *nvme);
-/* The queue is new: so are its doorbells in the shared page. */
-void nvme_clear_doorbell(struct nvme *nvme, unsigned queue, bool completion);
 /* One bounded round over all queues; true: a queue has more that could be fetched. */
 bool nvme_fetch(struct nvme *nvme);
 /* Carries out a slot that is FETCHED. */
@@ -232,6 +241,8 @@ void nvme_finish(struct nvme *nvme, uint32_t index, uint16_t status);
 void nvme_repost(struct nvme *nvme);
 void nvme_post_waiting(struct nvme *nvme);
 void nvme_raise_interrupts(struct nvme *nvme);
+/* Interrupts that are held back for more answers to come. */
+void nvme_forget_delays(struct nvme *nvme);
 /* The process's things of a slot: buffers, pieces. */
 void nvme_release(struct nvme *nvme, struct nvme_work *work);
 void nvme_unreserve(struct nvme *nvme, uint32_t index);

@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doorbells and fetching: steps 1 to 3 of state.h. */
+/* Fetching: steps 1 to 3 of state.h. */
 #include "base/base.h"
 #include "nvme_private.h"
 
 #define BATCH_A_QUEUE 32u  /* then it is the next queue's turn */
 #define BATCH_IN_ALL  256u /* then the loop's */
 #define AHEAD	      2u   /* entries on their way from the guest's core */
-
-static void bad_doorbell(struct nvme *nvme, unsigned queue, uint32_t offset, unsigned information)
-{
-	nvme_tell(nvme, NVME_EVENT_BAD_DOORBELL, offset);
-	if (!(nvme->state->csts & NVME_CSTS_RDY))
-		return;
-	nvme_log_queue_error(nvme, (uint16_t)queue);
-	nvme_raise_event(nvme, NVME_ASYNC_ERROR, information);
-}
 
 void nvme_note_queues(struct nvme *nvme)
 {
@@ -23,126 +14,6 @@ void nvme_note_queues(struct nvme *nvme)
 		nvme->live_sqs |= (uint32_t)(nvme->state->sq[i].state == NVME_QUEUE_LIVE) << i;
 		nvme->live_cqs |= (uint32_t)(nvme->state->cq[i].state == NVME_QUEUE_LIVE) << i;
 	}
-}
-
-static uint32_t doorbell_offset(unsigned queue, bool completion)
-{
-	return NVME_REG_DOORBELLS + 8 * queue + 4 * completion;
-}
-
-/* PCIe Transport 3.1.2.1. The value is only noted; what it means is looked at by nvme_process(). */
-static void set_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
-{
-	unsigned index = (offset - NVME_REG_DOORBELLS) / 4, queue = index / 2;
-	bool completion = index % 2;
-	struct nvme_sq *sq = &nvme->state->sq[queue % NVME_QUEUES];
-	struct nvme_cq *cq = &nvme->state->cq[queue % NVME_QUEUES];
-	uint16_t size;
-
-	value &= 0xffff;
-	if (queue >= NVME_QUEUES || (completion ? cq->state : sq->state) != NVME_QUEUE_LIVE) {
-		bad_doorbell(nvme, queue, offset, NVME_ASYNC_INVALID_REGISTER);
-		return;
-	}
-	size = completion ? cq->size : sq->size;
-	if (value >= size)
-		bad_doorbell(nvme, queue, offset, NVME_ASYNC_INVALID_VALUE);
-	else
-		nvme_publish(completion ? &cq->doorbell : &sq->doorbell, value);
-}
-
-/* ---- the page that the guest stores into ---- */
-
-static uint32_t *shared_doorbell(const struct nvme *nvme, unsigned queue, bool completion)
-{
-	return &nvme->doorbells[2 * queue + completion];
-}
-
-static const uint32_t *known_doorbell(const struct nvme *nvme, unsigned queue, bool completion)
-{
-	return completion ? &nvme->state->cq[queue].doorbell : &nvme->state->sq[queue].doorbell;
-}
-
-void nvme_clear_doorbell(struct nvme *nvme, unsigned queue, bool completion)
-{
-	if (nvme->doorbells)
-		__atomic_store_n(shared_doorbell(nvme, queue, completion), 0, __ATOMIC_RELAXED);
-}
-
-void nvme_share_doorbells(struct nvme *nvme, void *page)
-{
-	nvme->doorbells = page;
-	for (unsigned queue = 0; queue < NVME_QUEUES; queue++)
-		for (unsigned completion = 0; completion < 2; completion++)
-			__atomic_store_n(shared_doorbell(nvme, queue, completion),
-					 *known_doorbell(nvme, queue, completion),
-					 __ATOMIC_RELAXED);
-}
-
-/* What was refused, or rung by message, takes the place of `seen`, unless a newer one has. */
-static void settle_doorbell(struct nvme *nvme, unsigned queue, bool completion, uint32_t seen)
-{
-	uint32_t known = *known_doorbell(nvme, queue, completion);
-
-	if (seen != known)
-		__atomic_compare_exchange_n(shared_doorbell(nvme, queue, completion), &seen, known,
-					    false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-}
-
-static void look_at_doorbell(struct nvme *nvme, unsigned queue, bool completion)
-{
-	uint32_t seen = __atomic_load_n(shared_doorbell(nvme, queue, completion), __ATOMIC_ACQUIRE);
-
-	if (seen == *known_doorbell(nvme, queue, completion))
-		return;
-	set_doorbell(nvme, doorbell_offset(queue, completion), seen);
-	settle_doorbell(nvme, queue, completion, seen);
-}
-
-static void look_at_doorbells(struct nvme *nvme)
-{
-	for (uint32_t left = nvme->live_cqs; left; left &= left - 1)
-		look_at_doorbell(nvme, (unsigned)__builtin_ctz(left), true);
-	for (uint32_t left = nvme->live_sqs; left; left &= left - 1)
-		look_at_doorbell(nvme, (unsigned)__builtin_ctz(left), false);
-}
-
-/* ---- what they mean ---- */
-
-void nvme_write_doorbell(struct nvme *nvme, uint32_t offset, uint32_t value)
-{
-	unsigned index = (offset - NVME_REG_DOORBELLS) / 4;
-
-	set_doorbell(nvme, offset, value);
-	if (nvme->doorbells && index / 2 < NVME_QUEUES)
-		__atomic_store_n(&nvme->doorbells[index],
-				 *known_doorbell(nvme, index / 2, index % 2), __ATOMIC_RELAXED);
-}
-
-static void take_cq_doorbell(struct nvme *nvme, unsigned queue)
-{
-	struct nvme_cq *cq = &nvme->state->cq[queue];
-	uint32_t head = nvme_place(cq->consumed, cq->size);
-	uint32_t taken = (cq->doorbell + cq->size - head) % cq->size;
-
-	if (taken > nvme_cq_used(cq)) {
-		uint32_t refused = cq->doorbell;
-
-		nvme_publish(&cq->doorbell, head);
-		if (nvme->doorbells)
-			settle_doorbell(nvme, queue, true, refused);
-		bad_doorbell(nvme, queue, doorbell_offset(queue, true), NVME_ASYNC_INVALID_VALUE);
-	} else if (taken) {
-		nvme_publish64(&cq->consumed, cq->consumed + taken);
-	}
-}
-
-void nvme_take_doorbells(struct nvme *nvme)
-{
-	if (nvme->doorbells)
-		look_at_doorbells(nvme);
-	for (uint32_t left = nvme->live_cqs; left; left &= left - 1)
-		take_cq_doorbell(nvme, (unsigned)__builtin_ctz(left));
 }
 
 void nvme_hold(struct nvme *nvme, struct nvme_work *work)

@@ -15,7 +15,8 @@ static bool registers_ok(const struct nvme_state *state)
 	       !(state->csts & ~(NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST)) &&
 	       (state->csts & NVME_CSTS_SHST) != NVME_CSTS_SHST && !(state->aqa & ~0x0fff0fffu) &&
 	       !(state->asq % NVME_PAGE) && !(state->acq % NVME_PAGE) && state->resetting <= 1 &&
-	       state->master <= 1 && state->namespace_changed <= 1;
+	       state->master <= 1 && state->namespace_changed <= 1 && state->shadows <= 1 &&
+	       !(state->shadow_page % NVME_PAGE) && !(state->event_page % NVME_PAGE);
 }
 
 static bool events_ok(const struct nvme_state *state)
@@ -147,7 +148,8 @@ int nvme_check_state(const struct nvme *nvme, struct error *error)
 	const struct nvme_state *state = nvme->state;
 	const char *bad = NULL;
 
-	if (state->magic != NVME_STATE_MAGIC || state->version != NVME_STATE_VERSION)
+	if (state->magic != NVME_STATE_MAGIC ||
+	    (state->version != NVME_STATE_VERSION && state->version != NVME_STATE_VERSION - 1))
 		bad = "is not of this version";
 	else if (state->lba_size != nvme->setup->lba_size)
 		bad = "belongs to a namespace with another block size";
@@ -243,6 +245,7 @@ void nvme_rebuild(struct nvme *nvme)
 
 	nvme->unposted = nvme->event_requests = nvme->deletions = nvme->free_count = 0;
 	nvme->pairing = nvme->paired = false;
+	nvme_forget_delays(nvme);
 	nvme_note_queues(nvme);
 	nvme->held = NULL;
 	nvme->held_end = &nvme->held;

@@ -73,6 +73,7 @@ enum nvme_admin_opcode {
 	NVME_ADMIN_MI_RECEIVE = 0x1e,
 	NVME_ADMIN_CAPACITY = 0x20,
 	NVME_ADMIN_LOCKDOWN = 0x24,
+	NVME_ADMIN_DOORBELL_BUFFERS = 0x7c,
 	NVME_ADMIN_FORMAT = 0x80,
 	NVME_ADMIN_SECURITY_SEND = 0x81,
 	NVME_ADMIN_SECURITY_RECEIVE = 0x82,
@@ -348,6 +349,8 @@ enum nvme_feature {
 	NVME_FEATURE_HOST_ID = 0x81,
 };
 
+#define NVME_COALESCING_TIME(value) ((value) >> 8 & 0xff) /* 100 us each; 0: no delay */
+
 /* Host Behavior Support (Base, figure 358): 512 bytes, of which the first three say something. */
 #define NVME_HOST_BEHAVIOUR_SIZE 512u
 #define NVME_HOST_BEHAVIOURS	 3u
@@ -365,7 +368,8 @@ enum {
 	NVME_ASYNC_TEMPERATURE = 0x01,
 	NVME_ASYNC_NAMESPACE_CHANGED = 0x00,
 };
-#define NVME_OAES_NAMESPACE    0x100u /* OAES and CDW11 of the feature */
-#define NVME_SMART_TEMPERATURE 0x02u
+#define NVME_OACS_DOORBELL_BUFFERS 0x100u
+#define NVME_OAES_NAMESPACE	   0x100u /* OAES and CDW11 of the feature */
+#define NVME_SMART_TEMPERATURE	   0x02u
 
 #endif

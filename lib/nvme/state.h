@@ -28,6 +28,7 @@
 #ifndef KARUTA_NVME_STATE_H
 #define KARUTA_NVME_STATE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -35,7 +36,9 @@
 #include "spec.h"
 
 #define NVME_STATE_MAGIC   0x656d766e6b617261u
-#define NVME_STATE_VERSION 3u
+#define NVME_STATE_VERSION 4u
+/* A controller goes on from a state of the version before, with zeros behind its end. */
+#define NVME_STATE_OLDER_SIZE offsetof(struct nvme_state, shadow_page)
 
 #define NVME_QUEUES	       (NVME_IO_QUEUES + 1)
 #define NVME_ADMIN_QUEUE_DEPTH 4096u /* AQA's limit */
@@ -161,6 +164,7 @@ struct nvme_state {
 	uint32_t event_waiting[NVME_ASYNC_TYPES]; /* result + 1; 0: none */
 	uint32_t event_masked[NVME_ASYNC_TYPES];  /* until its log page has been read */
 	uint32_t namespace_changed;		  /* since that log page was read */
+
 	uint32_t reserved;
 
 	struct nvme_features features;
@@ -170,7 +174,12 @@ struct nvme_state {
 	struct nvme_cq cq[NVME_QUEUES];
 	struct nvme_error_entry errors[NVME_ERROR_ENTRIES]; /* by count % entries */
 	struct nvme_slot slots[NVME_COMMANDS];
+
+	/* From version 4 on. I/O doorbells are in the guest's memory: Doorbell Buffer Config. */
+	uint64_t shadow_page, event_page;
+	uint32_t shadows;
+	uint32_t reserved4;
 };
-_Static_assert(sizeof(struct nvme_state) == 136976, "state layout");
+_Static_assert(sizeof(struct nvme_state) == 137000, "state layout");
 
 #endif

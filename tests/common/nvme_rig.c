@@ -165,6 +165,20 @@ static uint64_t now_ms(void *context)
 	return ((struct rig *)context)->now;
 }
 
+static void set_alarm(void *context, uint32_t microseconds)
+{
+	struct rig *rig = context;
+
+	if (rig->alarm || !microseconds)
+		fatal("an alarm too many, or for never");
+	rig->alarm = microseconds;
+}
+
+static void shadows(void *context, bool on)
+{
+	((struct rig *)context)->shadows = on;
+}
+
 static const struct nvme_ops rig_ops = {
 	.submit = submit,
 	.kick = kick,
@@ -175,6 +189,8 @@ static const struct nvme_ops rig_ops = {
 	.remote_read = remote_read,
 	.remote_write = remote_write,
 	.now_ms = now_ms,
+	.alarm = set_alarm,
+	.shadows = shadows,
 };
 
 static void *shared(uint64_t size)
@@ -238,6 +254,7 @@ int rig_restart(struct rig *rig)
 	nvme_destroy(rig->nvme);
 	rig->nvme = NULL;
 	rig->waiting_count = 0;
+	rig->alarm = 0;
 	return make(rig);
 }
 

@@ -54,6 +54,8 @@ struct rig {
 	uint64_t last_event[NVME_EVENT_ERROR + 1];
 	bool no_messages; /* as inside a request of the client's */
 	unsigned remote_reads, remote_writes;
+	bool shadows;	/* as ops->shadows() said last */
+	uint32_t alarm; /* what was asked for, in microseconds; 0: nothing */
 	uint64_t now;
 };
 

@@ -12,6 +12,8 @@
 #include "volume_harness.h"
 
 #include <seccomp.h>
+#include <sys/timerfd.h>
+#include <time.h>
 
 #include "block.h"
 #include "forgetful_store.h"
@@ -21,6 +23,7 @@ struct late {
 	unsigned errors; /* one request in so many fails; 0: none */
 	bool encrypted, forgetful;
 	uint8_t *bytes; /* of the test's file */
+	int alarm;
 	struct block *block;
 };
 
@@ -48,14 +51,15 @@ static int late_open(struct card *card, struct error *error)
 	if (bytes == MAP_FAILED)
 		return error_set(error, errno, "file: %s", strerror(errno));
 	late->bytes = bytes;
-	return 0;
+	late->alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return late->alarm < 0 ? error_set(error, errno, "timerfd: %s", strerror(errno)) : 0;
 }
 
 /* The thread begins in the sandbox, and so is in it. */
 static int late_start(struct card *card, bool fresh, struct error *error)
 {
 	struct late *late = card_device(card);
-	const struct block_limits limits = {.timer = -1};
+	const struct block_limits limits = {.timer = -1, .alarm = late->alarm};
 	struct nvme_setup setup = {.lba_size = BLOCK, .size = VOLUME_SIZE};
 	struct store *store = NULL;
 	int err = late->forgetful

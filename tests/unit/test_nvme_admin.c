@@ -198,7 +198,7 @@ static void identify_controller(void **context)
 	assert_int_equal(id->sqes, 0x66);
 	assert_int_equal(id->cqes, 0x44);
 	assert_int_equal(id->nn, 1);
-	assert_int_equal(id->oacs, 0);
+	assert_int_equal(id->oacs, NVME_OACS_DOORBELL_BUFFERS);
 	assert_int_equal(id->oncs, 0x1dd); /* not Write Uncorrectable, not reservations */
 	assert_int_equal(id->ocfs, 1);
 	assert_int_equal(id->fuses, 1);

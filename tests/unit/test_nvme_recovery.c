@@ -68,7 +68,7 @@ static void damaged_states(void **context)
 	rig_process(rig);
 	slot = &state->slots[rig->waiting[0]->slot];
 	REFUSED(rig, state->magic, 1);
-	REFUSED(rig, state->version, NVME_STATE_VERSION - 1);
+	REFUSED(rig, state->version, NVME_STATE_VERSION - 2);
 	REFUSED(rig, state->version, NVME_STATE_VERSION + 1);
 	REFUSED(rig, state->lba_size, 4096);
 	REFUSED(rig, state->cc, 0xff000000);
