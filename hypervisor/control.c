@@ -335,7 +335,8 @@ enum {
 	POLL_COMMANDS,
 	POLL_WAKE,
 	POLL_SLOTS,
-	POLL_COUNT = POLL_SLOTS + BUS_SLOTS,
+	POLL_NEWS = POLL_SLOTS + BUS_SLOTS,
+	POLL_COUNT = POLL_NEWS + BUS_SLOTS,
 };
 
 /* Of a card's link only its end is of interest: answers are for those who asked. */
@@ -343,8 +344,11 @@ static void prepare(const struct machine *machine, struct pollfd fds[POLL_COUNT]
 {
 	fds[POLL_COMMANDS] = (struct pollfd){machine->options.command_fd, POLLIN, 0};
 	fds[POLL_WAKE] = (struct pollfd){machine->wake_fd, POLLIN, 0};
-	for (unsigned i = 0; i < BUS_SLOTS; i++)
+	for (unsigned i = 0; i < BUS_SLOTS; i++) {
 		fds[POLL_SLOTS + i] = (struct pollfd){slot_link(&machine->bus.slots[i]), 0, 0};
+		fds[POLL_NEWS + i] =
+			(struct pollfd){slot_news_fd(&machine->bus.slots[i]), POLLIN, 0};
+	}
 }
 
 static void turn(struct control *control)
@@ -365,9 +369,12 @@ static void turn(struct control *control)
 		slot_turn(&machine->bus.slots[i]);
 	if (ready <= 0)
 		return;
-	for (unsigned i = 1; i < BUS_SLOTS; i++)
+	for (unsigned i = 1; i < BUS_SLOTS; i++) {
+		if (fds[POLL_NEWS + i].revents)
+			slot_news(&machine->bus.slots[i]);
 		if (fds[POLL_SLOTS + i].revents)
 			slot_hangup(&machine->bus.slots[i]);
+	}
 	if (fds[POLL_WAKE].revents)
 		serve_requests(control);
 	if (fds[POLL_COMMANDS].revents && !control->has_ended)

@@ -8,10 +8,31 @@
 #include "doorbells.h"
 #include "os/fd.h"
 
+#define IRQ_NEWS 5u /* beyond those that the protocol names: vfu/vfu_server.h */
+
+void doorbells_init(struct doorbells *doorbells)
+{
+	*doorbells = (struct doorbells){.news = -1};
+}
+
+int doorbells_listen(struct doorbells *doorbells, struct vfu_client *client, uint32_t irqs)
+{
+	uint32_t count = 0;
+	int ret = irqs > IRQ_NEWS ? vfu_client_irq(client, IRQ_NEWS, &count) : 0;
+
+	if (ret < 0 || !count)
+		return ret;
+	if (doorbells->news < 0)
+		doorbells->news = os_eventfd();
+	if (doorbells->news < 0)
+		return doorbells->news;
+	return vfu_client_bind_irqs(client, IRQ_NEWS, 0, &doorbells->news, 1);
+}
+
 static bool is_sane(const struct vfu_client_io_fd *io_fd, unsigned bar, uint64_t size,
 		    const struct pci_msix *msix)
 {
-	uint32_t length = io_fd->size ? io_fd->size : 8;
+	uint32_t length = io_fd->size ? io_fd->size : 1; /* any length at this address */
 
 	if (length > 8 || !is_power_of_two(length) || io_fd->offset % length)
 		return false;
@@ -103,7 +124,7 @@ void doorbells_ring(const struct doorbells *doorbells)
 		os_eventfd_signal(doorbells->list[i].io_fd.fd);
 }
 
-void doorbells_destroy(struct doorbells *doorbells, int vm)
+void doorbells_drop(struct doorbells *doorbells, int vm)
 {
 	static const uint64_t nowhere[PCI_BARS];
 
@@ -112,5 +133,34 @@ void doorbells_destroy(struct doorbells *doorbells, int vm)
 		if (doorbells->list[i].io_fd.owned)
 			os_close(&doorbells->list[i].io_fd.fd);
 	free(doorbells->list);
-	*doorbells = (struct doorbells){0};
+	doorbells->list = NULL;
+	doorbells->count = 0;
+}
+
+void doorbells_destroy(struct doorbells *doorbells, int vm)
+{
+	doorbells_drop(doorbells, vm);
+	os_close(&doorbells->news);
+	atomic_store(&doorbells->stale, false);
+}
+
+/* Only while KVM keeps accesses from us is it worth a system call to hear of it before the main
+ * thread does. */
+bool doorbells_are_stale(struct doorbells *doorbells)
+{
+	if (doorbells->count && doorbells->news >= 0)
+		doorbells_hear(doorbells);
+	return atomic_load(&doorbells->stale) && atomic_exchange(&doorbells->stale, false);
+}
+
+/* What is known already is not waited for, however often it is told. */
+int doorbells_news(const struct doorbells *doorbells)
+{
+	return atomic_load(&doorbells->stale) ? -1 : doorbells->news;
+}
+
+void doorbells_hear(struct doorbells *doorbells)
+{
+	if (os_eventfd_drain(doorbells->news))
+		atomic_store(&doorbells->stale, true);
 }

@@ -19,6 +19,7 @@ static void set_state(struct slot *slot, enum status_slot state)
 void slot_init(struct slot *slot, struct machine *machine, unsigned number)
 {
 	*slot = (struct slot){.machine = machine, .number = number};
+	doorbells_init(&slot->doorbells);
 	pthread_mutex_init(&slot->lock, NULL);
 	pthread_cond_init(&slot->changed, NULL);
 }
@@ -222,6 +223,7 @@ void slot_reset(struct slot *slot)
 	slot->reset_due = slot->lost != NULL;
 	if (slot->client && slot->can_reset)
 		vfu_client_reset(slot->client);
+	slot_refresh_doorbells(slot);
 	pthread_mutex_unlock(&slot->lock);
 	slot_check(slot);
 }
@@ -234,4 +236,14 @@ void slot_start(struct slot *slot)
 int slot_link(const struct slot *slot)
 {
 	return slot->client ? vfu_client_fd(slot->client) : -1;
+}
+
+int slot_news_fd(const struct slot *slot)
+{
+	return doorbells_news(&slot->doorbells);
+}
+
+void slot_news(struct slot *slot)
+{
+	doorbells_hear(&slot->doorbells);
 }

@@ -11,7 +11,8 @@
  * begins its access again when that goes on.
  *
  * The main thread inserts and removes; vCPU threads access. `lock` covers all from `client` on. It
- * is held during an exchange with the card, for at most SLOT_DEADLINE_MS.
+ * is held during an exchange with the card, for at most SLOT_DEADLINE_MS; longer where a card that
+ * tells of other doorbells is slow to say which.
  */
 #ifndef KARUTA_HYPERVISOR_SLOT_H
 #define KARUTA_HYPERVISOR_SLOT_H
@@ -48,6 +49,7 @@ struct slot {
 	uint8_t config[PCI_CONFIG_SIZE]; /* as it was when the card was inserted */
 	uint32_t config_size;
 	bool can_reset;
+	uint32_t irqs;	 /* interrupt indexes */
 	uint8_t express; /* offset of the PCI Express capability; 0: none */
 	uint16_t command;
 	uint64_t sizes[PCI_BARS];
@@ -82,6 +84,9 @@ void slot_reset(struct slot *slot);
 void slot_start(struct slot *slot);
 /* A descriptor that hangs up when the card dies; -1: no card. */
 int slot_link(const struct slot *slot);
+/* One that is readable when the card has other doorbells, for slot_news(); -1: none. */
+int slot_news_fd(const struct slot *slot);
+void slot_news(struct slot *slot);
 
 /* vCPU threads. False: interrupted; all of it is to be done again. */
 bool slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t length);
@@ -94,6 +99,9 @@ bool slot_write(struct slot *slot, unsigned bar, uint64_t offset, const void *fr
 int slot_inquire(struct slot *slot, struct vfu_client *client, struct error *error);
 /* Is it what was in the slot? Then everything it has to know to go on. */
 int slot_resume(struct slot *slot, struct vfu_client *client, struct error *error);
+/* After an access, with the lock held: the doorbells that the card has now, if it told of others.
+ */
+void slot_refresh_doorbells(struct slot *slot);
 
 /* BARs or the memory enable bit changed: what decodes now? With the lock held, or while no vCPU can
  * get at the slot. */

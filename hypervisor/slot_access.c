@@ -123,6 +123,7 @@ bool slot_config_read(struct slot *slot, uint32_t offset, void *to, uint32_t len
 	pthread_mutex_lock(&slot->lock);
 	while ((presence = await(slot)) == PRESENT) {
 		config_read(slot, offset, to, length);
+		slot_refresh_doorbells(slot);
 		if (!has_died(slot))
 			break;
 	}
@@ -194,6 +195,7 @@ bool slot_config_write(struct slot *slot, uint32_t offset, const void *from, uin
 	pthread_mutex_lock(&slot->lock);
 	while ((presence = await(slot)) == PRESENT) {
 		config_write_all(slot, offset, from, length);
+		slot_refresh_doorbells(slot);
 		/* Of the write, or of what followed from it: each can be done twice. */
 		if (!has_died(slot))
 			break;
@@ -249,6 +251,7 @@ bool slot_read(struct slot *slot, unsigned bar, uint64_t offset, void *to, uint3
 	pthread_mutex_lock(&slot->lock);
 	while ((presence = await(slot)) == PRESENT && is_there(slot, bar, offset, length)) {
 		region_read(slot, bar, offset, to, length);
+		slot_refresh_doorbells(slot);
 		if (!has_died(slot))
 			break;
 	}
@@ -289,6 +292,7 @@ bool slot_write(struct slot *slot, unsigned bar, uint64_t offset, const void *fr
 		if (region_write(slot, bar, offset, from, length))
 			break;
 	}
+	slot_refresh_doorbells(slot);
 	pthread_mutex_unlock(&slot->lock);
 	return presence != INTERRUPTED;
 }

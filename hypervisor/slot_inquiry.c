@@ -32,6 +32,7 @@ static int fetch_info(struct slot *slot, struct vfu_client *client)
 	if (ret < 0)
 		return ret;
 	slot->can_reset = info.can_reset;
+	slot->irqs = info.irqs;
 	return info.regions < FEWEST_REGIONS || info.irqs < FEWEST_IRQS ? -EPROTO : 0;
 }
 
@@ -88,6 +89,7 @@ static int fetch_doorbells(struct slot *slot, struct vfu_client *client, uint64_
 {
 	int ret = 0;
 
+	doorbells_drop(&slot->doorbells, slot->machine->vm);
 	for (unsigned i = 0; ret >= 0 && i < PCI_BARS; i++) {
 		if (!slot->sizes[i])
 			continue;
@@ -96,6 +98,22 @@ static int fetch_doorbells(struct slot *slot, struct vfu_client *client, uint64_
 						       &slot->msix);
 	}
 	return ret;
+}
+
+/* What changes after the first of this is told. */
+static int begin_doorbells(struct slot *slot, struct vfu_client *client, uint64_t begun)
+{
+	int ret = doorbells_listen(&slot->doorbells, client, slot->irqs);
+
+	return ret < 0 ? ret : fetch_doorbells(slot, client, begun);
+}
+
+void slot_refresh_doorbells(struct slot *slot)
+{
+	if (!slot->client || !doorbells_are_stale(&slot->doorbells))
+		return;
+	fetch_doorbells(slot, slot->client, os_now());
+	slot_update_windows(slot);
 }
 
 static int share_memory(const struct memory *memory, struct vfu_client *client)
@@ -136,7 +154,7 @@ int slot_inquire(struct slot *slot, struct vfu_client *client, struct error *err
 		ret = vectors_create(&slot->vectors, &slot->msix, &slot->machine->interrupts,
 				     error);
 	if (!ret)
-		ret = step(begun, fetch_doorbells(slot, client, begun),
+		ret = step(begun, begin_doorbells(slot, client, begun),
 			   "its doorbells cannot be read", error);
 	if (!ret)
 		ret = step(begun, share_memory(&slot->machine->memory, client),
@@ -214,12 +232,6 @@ static int set_going(struct slot *slot, struct vfu_client *client)
 	return ret;
 }
 
-static int replace_doorbells(struct slot *slot, struct vfu_client *client, uint64_t begun)
-{
-	doorbells_destroy(&slot->doorbells, slot->machine->vm);
-	return fetch_doorbells(slot, client, begun);
-}
-
 /* vCPUs that have something to do with the slot wait: nothing of it changes meanwhile. */
 int slot_resume(struct slot *slot, struct vfu_client *client, struct error *error)
 {
@@ -232,7 +244,7 @@ int slot_resume(struct slot *slot, struct vfu_client *client, struct error *erro
 	if (!ret)
 		ret = step(begun, rebind(slot, client), "it does not take its interrupts", error);
 	if (!ret)
-		ret = step(begun, replace_doorbells(slot, client, begun),
+		ret = step(begun, begin_doorbells(slot, client, begun),
 			   "its doorbells cannot be read", error);
 	if (!ret)
 		ret = step(begun, set_going(slot, client), "it does not go on", error);
