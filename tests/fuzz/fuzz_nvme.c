@@ -276,7 +276,8 @@ static void operate(struct bench *bench, struct cursor *input)
 		return transfer(bench, input);
 	case 6:
 	case 7:
-		(void)nvme_process(bench->rig.nvme);
+		if (!nvme_process(bench->rig.nvme))
+			(void)nvme_rest(bench->rig.nvme);
 		return;
 	case 8:
 		return answer(bench, input);
