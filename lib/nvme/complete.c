@@ -64,7 +64,7 @@ static bool may_wait(struct nvme *nvme, unsigned vector)
 	return true;
 }
 
-/* Errors are told at once, as 5.27.1.6 recommends. */
+/* Errors are told at once: the driver has something to do. */
 static void note_interrupt(struct nvme *nvme, unsigned vector, uint16_t status)
 {
 	if (status == NVME_OK && may_wait(nvme, vector))
