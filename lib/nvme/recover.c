@@ -148,8 +148,9 @@ int nvme_check_state(const struct nvme *nvme, struct error *error)
 	const struct nvme_state *state = nvme->state;
 	const char *bad = NULL;
 
-	if (state->magic != NVME_STATE_MAGIC ||
-	    (state->version != NVME_STATE_VERSION && state->version != NVME_STATE_VERSION - 1))
+	/* One older has zeros where it had nothing; one newer has more behind its end. */
+	if (state->magic != NVME_STATE_MAGIC || state->version < NVME_STATE_VERSION - 1 ||
+	    state->version > NVME_STATE_VERSION + 1)
 		bad = "is not of this version";
 	else if (state->lba_size != nvme->setup->lba_size)
 		bad = "belongs to a namespace with another block size";

@@ -69,7 +69,7 @@ static void damaged_states(void **context)
 	slot = &state->slots[rig->waiting[0]->slot];
 	REFUSED(rig, state->magic, 1);
 	REFUSED(rig, state->version, NVME_STATE_VERSION - 2);
-	REFUSED(rig, state->version, NVME_STATE_VERSION + 1);
+	REFUSED(rig, state->version, NVME_STATE_VERSION + 2);
 	REFUSED(rig, state->lba_size, 4096);
 	REFUSED(rig, state->cc, 0xff000000);
 	REFUSED(rig, state->csts, 0x10);

@@ -370,7 +370,7 @@ static void a_forged_state_is_refused(void **context)
 }
 
 /* Without the shadows' part, which is zeros then. */
-static void a_state_of_the_version_before_goes_on(void **context)
+static void a_state_one_version_away_goes_on(void **context)
 {
 	struct rig *rig = *context;
 
@@ -385,6 +385,9 @@ static void a_state_of_the_version_before_goes_on(void **context)
 	rig->state->version = NVME_STATE_VERSION - 2;
 	assert_true(rig_restart(rig) < 0);
 	rig->state->version = NVME_STATE_VERSION + 1;
+	assert_int_equal(rig_restart(rig), 0);
+	assert_int_equal(rig->state->version, NVME_STATE_VERSION);
+	rig->state->version = NVME_STATE_VERSION + 2;
 	assert_true(rig_restart(rig) < 0);
 }
 
@@ -406,7 +409,7 @@ int main(void)
 		CASE(bad_pages_are_refused),
 		CASE(both_kinds_of_page_can_be),
 		CASE(a_forged_state_is_refused),
-		CASE(a_state_of_the_version_before_goes_on),
+		CASE(a_state_one_version_away_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
