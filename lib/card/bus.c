@@ -189,8 +189,8 @@ bool card_bus_work(struct card *card)
 
 bool card_bus_rest(struct card *card)
 {
-	return card->ops->rest && !card->held && vfu_server_has_client(card->server) &&
-	       card->ops->rest(card);
+	return card->ops->rest && !card->held && !card->frozen &&
+	       vfu_server_has_client(card->server) && card->ops->rest(card);
 }
 
 bool card_bus_polls(const struct card *card)

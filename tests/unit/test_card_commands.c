@@ -206,6 +206,31 @@ static void what_comes_while_it_is_frozen_is_done_after(void **state)
 	end(fixture);
 }
 
+/* Doorbells in the guest's memory do not keep it awake: it does not even look. */
+static void a_frozen_card_sleeps(void **state)
+{
+	struct fixture *fixture = *state;
+	struct nvme_command shadows = {.opcode = NVME_ADMIN_DOORBELL_BUFFERS};
+	struct nvme_command flush = {.opcode = NVME_CMD_FLUSH, .nsid = 1};
+	volatile uint32_t *values;
+	uint64_t before;
+
+	start_and_enable(fixture, USUAL(fixture));
+	values = (void *)buffer(fixture, BLOCK, &shadows.prp1);
+	buffer(fixture, BLOCK, &shadows.prp2);
+	assert_int_equal(nvme_client_do(&fixture->nvme, 0, shadows, 0, 0, NULL), 0);
+	assert_int_equal(freeze(fixture), 0);
+	assert_true(nvme_client_put(&fixture->nvme, QUEUE, flush) >= 0);
+	values[2 * QUEUE] = 1;
+	harness_read(&fixture->harness, 0, NVME_REG_CSTS, 4); /* wakes it up */
+	before = harness_status(&fixture->harness).heartbeat;
+	usleep(300000);
+	assert_true(harness_status(&fixture->harness).heartbeat - before < 100);
+	assert_int_equal(thaw(fixture), 0);
+	take_answers(fixture, 1);
+	end(fixture);
+}
+
 static void a_frozen_card_is_not_forgotten(void **state)
 {
 	struct fixture *fixture = *state;
@@ -267,6 +292,7 @@ int main(void)
 		CASE(a_card_that_dies_meanwhile_tells_it_all_the_same),
 		CASE(a_frozen_card_does_not_touch_its_file),
 		CASE(what_comes_while_it_is_frozen_is_done_after),
+		CASE(a_frozen_card_sleeps),
 		CASE(a_frozen_card_is_not_forgotten),
 		CASE(a_reset_does_not_wait_for_the_thaw),
 		CASE(nonsense_ends_the_listening_and_nothing_else),
