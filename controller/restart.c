@@ -189,7 +189,8 @@ void restart_turn(struct machine *machine, struct slot *slot, uint64_t now)
 		link_close(&slot->bus);
 		machine_answer(machine, &slot->ticket, ECANCELED,
 			       "the card is not in use any more");
-		if (seen == STATUS_SLOT_EMPTY)
+		/* A guest may let go so soon that FAILED was not seen. */
+		if (seen == STATUS_SLOT_EMPTY && slot->restart_at != NEVER)
 			slots_leave(slot);
 		else
 			slots_fail(machine, slot);

@@ -229,8 +229,11 @@ static bool turn_present(struct machine *machine, struct slot *slot, uint64_t no
 
 	if (died)
 		watch_look(&machine->hypervisor);
-	if (slots_seen(machine, slot) == STATUS_SLOT_EMPTY)
+	/* A guest may let go of a card that died before it is seen that it died. */
+	if (slots_seen(machine, slot) == STATUS_SLOT_EMPTY && !died)
 		slots_leave(slot);
+	else if (slots_seen(machine, slot) == STATUS_SLOT_EMPTY)
+		slots_fail(machine, slot);
 	else if (slots_seen(machine, slot) != STATUS_SLOT_FAILED && can_return(machine, slot) &&
 		 (died || slots_seen(machine, slot) == STATUS_SLOT_WAITING))
 		restart_begin(machine, slot, now);
