@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The volume card killed at any instant, and updated, under writes, trims, flushes and reads on
- * four queues, with a driver that knows what was acknowledged: every command is answered once and
- * without an error, every read and at the end the file behind the card hold what the answers
- * promised.
+ * The volume card killed at any instant, and updated to a newer version and back, under writes,
+ * trims, flushes and reads on four queues, with a driver that knows what was acknowledged: every
+ * command is answered once and without an error, every read and at the end the file behind the card
+ * hold what the answers promised.
  *
  * KARUTA_TEST_KILLS: how many times; 40 if not set.
  */
@@ -280,13 +280,25 @@ static void work_until_it_stands_by(struct run *run)
 	}
 }
 
+/* There and back: the other program's state areas are of another version. */
+static const char *other_program(const struct run *run)
+{
+	static char newer[4096], usual[4096];
+
+	snprintf(newer, sizeof(newer), "%s", harness_program("../tests/unit/volume-newer"));
+	snprintf(usual, sizeof(usual), "%s", harness_program("karuta-card-volume"));
+	return run->updates % 2 ? usual : newer;
+}
+
 static void update_once(struct run *run)
 {
 	struct harness *harness = &run->fixture->harness;
 	pid_t old = harness->pid;
-	int socket = launch_beside(run), status;
+	int socket, status;
 	uint64_t since;
 
+	harness->program = other_program(run);
+	socket = launch_beside(run);
 	work_until_it_stands_by(run);
 	since = os_now();
 	assert_int_equal(kill(old, SIGTERM), 0);
