@@ -9,6 +9,10 @@
 #include "fd.h"
 #include "memfd.h"
 
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10u
+#endif
+
 int os_memfd(const char *name, uint64_t size)
 {
 	CLEANUP_CLOSE int fd = -1;
@@ -18,6 +22,49 @@ int os_memfd(const char *name, uint64_t size)
 	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	return os_steal_fd(&fd);
+}
+
+/* Linux 6.3 and newer want to be told; older ones do not know the flag. */
+static int executable_memfd(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd < 0 ? -errno : fd;
+}
+
+static int copy(int from, int to, uint64_t limit, uint64_t *size)
+{
+	static const size_t piece = 64 * KIB;
+	CLEANUP_FREE uint8_t *buffer = malloc(piece);
+	ssize_t got;
+
+	if (!buffer)
+		return -ENOMEM;
+	*size = 0;
+	while ((got = pread(from, buffer, piece, (off_t)*size)) > 0) {
+		int ret = (uint64_t)got > limit - *size
+				  ? -EFBIG
+				  : os_pwrite_all(to, buffer, (size_t)got, *size);
+
+		if (ret < 0)
+			return ret;
+		*size += (uint64_t)got;
+	}
+	return got < 0 ? -errno : 0;
+}
+
+int os_copy_sealed(int file, const char *name, uint64_t limit, uint64_t *size)
+{
+	CLEANUP_CLOSE int fd = executable_memfd(name);
+	int ret = fd < 0 ? fd : copy(file, fd, limit, size);
+
+	if (ret < 0)
+		return ret;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return -errno;
 	return os_steal_fd(&fd);
 }

@@ -11,6 +11,12 @@
  * SEAL), zeroed. */
 int os_memfd(const char *name, uint64_t size);
 
+/*
+ * A memfd that holds what `file` holds now, from its beginning, which nobody can change any more
+ * (F_SEAL_WRITE too), and which can be executed. -EFBIG: more than `limit` bytes.
+ */
+int os_copy_sealed(int file, const char *name, uint64_t limit, uint64_t *size);
+
 /* A second descriptor of the same memory that can only be read and mapped read-only. */
 int os_memfd_read_only(int memfd);
 

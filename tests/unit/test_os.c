@@ -127,6 +127,43 @@ static void read_only_memfd_cannot_be_written(void **state)
 	close(fd);
 }
 
+/* What was copied is what is executed, whatever becomes of the file. */
+static void sealed_copy_stays_what_it_was(void **state)
+{
+	int file = open("/bin/true", O_RDONLY | O_CLOEXEC), full = open("/dev/zero", O_RDONLY);
+	int other = memfd_create("file", MFD_CLOEXEC), copy, program, pidfd, status;
+	char *argv[] = {"true", NULL};
+	uint64_t size;
+	void *mapping;
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(write(other, "abc", 3), 3);
+	copy = os_copy_sealed(other, "copy", 3, &size);
+	assert_true(copy >= 0);
+	assert_int_equal(size, 3);
+	assert_int_equal(pwrite(other, "x", 1, 0), 1);
+	assert_int_equal(pread(copy, &byte, 1, 0), 1);
+	assert_int_equal(byte, 'a');
+	assert_int_equal(pwrite(copy, "x", 1, 0), -1);
+	assert_int_equal(ftruncate(copy, 0), -1);
+	assert_int_equal(os_map(copy, 0, 3, true, &mapping), -EPERM);
+	assert_int_equal(os_copy_sealed(other, "copy", 2, &size), -EFBIG);
+	assert_int_equal(os_copy_sealed(full, "copy", 1 << 20, &size), -EFBIG);
+	program = os_copy_sealed(file, "true", 1 << 30, &size);
+	assert_true(program >= 0);
+	assert_int_equal(os_spawn(program, argv, NULL, 0, true, &pid, &pidfd), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(pidfd);
+	close(program);
+	close(copy);
+	close(other);
+	close(full);
+	close(file);
+}
+
 static void truncated_file_reads_as_zeros(void **state)
 {
 	int fd = memfd_create("shrinks", MFD_CLOEXEC);
@@ -358,6 +395,7 @@ int main(void)
 		cmocka_unit_test(wait_ends_at_the_deadline),
 		cmocka_unit_test(memfd_keeps_its_size),
 		cmocka_unit_test(read_only_memfd_cannot_be_written),
+		cmocka_unit_test(sealed_copy_stays_what_it_was),
 		cmocka_unit_test(truncated_file_reads_as_zeros),
 		cmocka_unit_test(truncation_cannot_use_up_the_mappings),
 		cmocka_unit_test(broken_memory_ends_the_program),
