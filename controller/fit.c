@@ -11,6 +11,7 @@
 #include "fit.h"
 #include "os/fd.h"
 #include "os/memfd.h"
+#include "programs.h"
 #include "wire/console.h"
 
 /* Opens a file or block device and nothing else: no FIFO can hold the controller up. */
@@ -236,7 +237,7 @@ static int open_kit(struct kit *kit, const struct card_spec *card, struct error 
 	const struct card_value *store = card_spec_value(card, CARD_STORE);
 	const struct card_value *key = card_spec_value(card, CARD_KEY);
 
-	kit->program = launch_find(card->kind->program, error);
+	kit->program = programs_open(card->kind->program, MANIFEST_CARD, error);
 	if (kit->program < 0)
 		return kit->program;
 	if (store && !card_store_is_ram(store->text)) {
@@ -319,7 +320,7 @@ int fit_hypervisor(struct machine *machine, struct error *error)
 {
 	struct machine_files files = {-1, -1, -1};
 	struct launch launch;
-	int ret = launch_open(&launch, "karuta-hypervisor", error);
+	int ret = launch_open(&launch, "karuta-hypervisor", MANIFEST_HYPERVISOR, error);
 
 	if (ret == 0)
 		ret = open_files(machine->instance, &files, error);

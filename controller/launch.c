@@ -1,100 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/base.h"
 #include "launch.h"
-#include "mark.h"
 #include "os/fd.h"
+#include "programs.h"
 
 /* User and group ids nobody else has: 64 for each instance, by the controller's pid (at most 2^22:
  * PID_MAX_LIMIT), the first is the hypervisor's. The last is below 2^31. */
 #define UID_BASE	 0x70000000u
 #define UID_INSTANCES	 0x3fffffu
 #define UID_PER_INSTANCE 64u
-
-/* The folder of the controller's own executable. */
-static int own_folder(char *folder, size_t size)
-{
-	ssize_t length = readlink("/proc/self/exe", folder, size - 1);
-	char *slash;
-
-	if (length < 0)
-		return -errno;
-	folder[length] = '\0';
-	slash = strrchr(folder, '/');
-	if (!slash)
-		return -ENOENT;
-	*slash = '\0';
-	return 0;
-}
-
-static int open_beside(const char *program)
-{
-	static const char *const places[] = {"", "../libexec/karuta/"};
-	char folder[PATH_MAX], path[PATH_MAX + 64];
-	int ret = own_folder(folder, sizeof(folder));
-
-	for (size_t i = 0; ret == 0 && i < ARRAY_LEN(places); i++) {
-		int fd;
-
-		snprintf(path, sizeof(path), "%s/%s%s", folder, places[i], program);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0 || errno != ENOENT)
-			return fd >= 0 ? fd : -errno;
-	}
-	return ret < 0 ? ret : -ENOENT;
-}
-
-static int check_program(int file)
-{
-	struct stat status;
-
-	if (fstat(file, &status) < 0)
-		return -errno;
-	return S_ISREG(status.st_mode) && status.st_mode & 0111 ? 0 : -EACCES;
-}
-
-static int refuse_measuring(const char *program, int file, struct error *error)
-{
-	if (!mark_is_measuring(file))
-		return 0;
-	return error_set(error, EPERM,
-			 "program %s: refused: a measuring build, which does not encrypt", program);
-}
-
-int launch_find(const char *program, struct error *error)
-{
-	CLEANUP_CLOSE int file = open_beside(program);
-	int ret = file < 0 ? file : check_program(file);
-
-	if (ret < 0)
-		return error_set(error, -ret,
-				 "program %s: %s; it belongs beside karuta-controller or in "
-				 "../libexec/karuta",
-				 program, strerror(-ret));
-	ret = refuse_measuring(program, file, error);
-	return ret < 0 ? ret : os_steal_fd(&file);
-}
-
-int launch_find_path(const char *path, struct error *error)
-{
-	CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	int ret = file < 0 ? -errno : check_program(file);
-
-	if (ret < 0)
-		return error_set(error, -ret, "program %s: %s", path, strerror(-ret));
-	ret = refuse_measuring(path, file, error);
-	return ret < 0 ? ret : os_steal_fd(&file);
-}
 
 int launch_begin(struct launch *launch, const char *program, int file, struct error *error)
 {
@@ -106,9 +29,10 @@ int launch_begin(struct launch *launch, const char *program, int file, struct er
 	return 0;
 }
 
-int launch_open(struct launch *launch, const char *program, struct error *error)
+int launch_open(struct launch *launch, const char *program, enum manifest_role role,
+		struct error *error)
 {
-	CLEANUP_CLOSE int file = launch_find(program, error);
+	CLEANUP_CLOSE int file = programs_open(program, role, error);
 
 	*launch = (struct launch){.program = program, .file = -1};
 	return file < 0 ? file : launch_begin(launch, program, file, error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting a program of the host. It is opened once, and what is executed is that very descriptor,
- * so that what will be measured between the two is what runs. It gets the descriptors that were
- * listed for it and nothing else; arguments name them by their number in the new program.
+ * Starting a program of the host. What is executed is the very copy that was measured
+ * (programs.h). It gets the descriptors that were listed for it and nothing else; arguments name
+ * them by their number in the new program.
  */
 #ifndef KARUTA_CONTROLLER_LAUNCH_H
 #define KARUTA_CONTROLLER_LAUNCH_H
@@ -12,13 +12,14 @@
 
 #include "base/error.h"
 #include "os/spawn.h"
+#include "trust/manifest.h"
 
 #define LAUNCH_ARGUMENTS   40u
 #define LAUNCH_DESCRIPTORS 12u
 
 struct launch {
 	const char *program; /* the file's name */
-	int file;	     /* -1 until it was opened */
+	int file;	     /* sealed; -1 until it was measured */
 	char *arguments[LAUNCH_ARGUMENTS + 1];
 	size_t argument_count;
 	struct os_spawn_fd fds[LAUNCH_DESCRIPTORS]; /* `from` stays the caller's */
@@ -26,14 +27,11 @@ struct launch {
 	int failed; /* first -errno of the calls that add; told by launch_run() */
 };
 
-/* An open program: beside the controller's own executable, or in ../libexec/karuta from there. Or
- * -errno. Refuses measuring builds: mark.h. */
-int launch_find(const char *program, struct error *error);
-/* The same, anywhere. */
-int launch_find_path(const char *path, struct error *error);
-/* Starts with an open program, which stays the caller's. */
+/* Starts with a measured program, which stays the caller's. */
 int launch_begin(struct launch *launch, const char *program, int file, struct error *error);
-int launch_open(struct launch *launch, const char *program, struct error *error);
+/* Measures the installed program first. */
+int launch_open(struct launch *launch, const char *program, enum manifest_role role,
+		struct error *error);
 __attribute__((format(printf, 3, 4))) void launch_option(struct launch *launch, const char *option,
 							 const char *format, ...);
 /* The program will have `fd` under the number that is returned. */

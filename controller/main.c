@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "client.h"
+#include "host.h"
 #include "run.h"
 
 static const struct {
@@ -29,6 +30,9 @@ static const struct {
 	{"reset", client_reset, "NAME", "press the reset button"},
 	{"pause", client_pause, "NAME", "stop the guest's processors"},
 	{"resume", client_resume, "NAME", "let them run on"},
+	{"verify", host_verify, "", "measure all programs of the host, start none"},
+	{"evidence", host_evidence, "", "whether the host is in quarantine, and why"},
+	{"release", host_release, "REASON", "end the quarantine"},
 };
 
 static void usage(FILE *to)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
 #include "base/base.h"
+#include "programs.h"
+#include "quarantine.h"
 #include "verbs.h"
 
 static const char *const machine_states[] = {
@@ -78,17 +82,31 @@ static json_t *report_slots(const struct machine *machine)
 	return list;
 }
 
+/* What the host is, and whether anything can be started on it. */
+static json_t *report_host(void)
+{
+	const struct programs_host *host = programs_host();
+	char quarantine[QUARANTINE_TEXT_MAX] = "";
+	struct error error = {0};
+
+	if (quarantine_read(programs_state(), quarantine, sizeof(quarantine), &error) < 0)
+		snprintf(quarantine, sizeof(quarantine), "%s", error.text);
+	return json_pack("{s:I,s:s,s:s,s:s}", "release", (json_int_t)host->release, "signer",
+			 programs_signer(host), "attestation", "unattested", "quarantine",
+			 quarantine);
+}
+
 json_t *report_make(const struct machine *machine)
 {
 	const struct instance *instance = machine->instance;
 	const struct watch *hypervisor = &machine->hypervisor;
 
-	return json_pack("{s:i,s:s,s:s,s:I,s:I,s:i,s:i,s:s,s:o,s:o}", "code", 0, "name",
+	return json_pack("{s:i,s:s,s:s,s:I,s:I,s:i,s:i,s:s,s:o,s:o,s:o}", "code", 0, "name",
 			 instance->name, "state", machine_states[machine->state], "uptime_ms",
 			 (json_int_t)((os_now() - machine->started) / NS_PER_MS), "memory",
 			 (json_int_t)instance->memory, "cpus", (int)instance->cpus, "pid",
 			 watch_runs(hypervisor) ? (int)hypervisor->pid : 0, "text",
 			 hypervisor->view.text, "counters",
 			 counters(hypervisor, hypervisor_counters, ARRAY_LEN(hypervisor_counters)),
-			 "cards", report_slots(machine));
+			 "cards", report_slots(machine), "host", report_host());
 }

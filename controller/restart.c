@@ -23,6 +23,7 @@
 #include "fit.h"
 #include "machine.h"
 #include "os/fd.h"
+#include "programs.h"
 
 #define STOP_DEADLINE	(2 * NS_PER_S) /* a card that was asked to end finishes its writes */
 #define UPDATE_DEADLINE (3 * NS_PER_S) /* leaves time to go back to the old program */
@@ -271,21 +272,23 @@ int restart_update(struct machine *machine, const char *name, const char *path, 
 		   struct error *error)
 {
 	struct slot *slot = slots_find(machine, name);
-	int ret, program;
+	const char *program;
+	int ret, file;
 
 	if (!slot)
 		return error_set(error, ENOENT, "there is no card or taken slot %s", name);
 	ret = check_update(machine, slot, error);
 	if (ret < 0)
 		return ret;
-	program =
-		path ? launch_find_path(path, error) : launch_find(slot->card.kind->program, error);
-	if (program < 0)
-		return program;
+	program = slot->card.kind->program;
+	file = path ? programs_open_path(path, program, MANIFEST_CARD, error)
+		    : programs_open(program, MANIFEST_CARD, error);
+	if (file < 0)
+		return file;
 	/* Of an update before this one, if it still takes its leave: it has nothing left to do. */
 	watch_free(&slot->successor);
 	slot->old_program = slot->kit.program;
-	slot->kit.program = program;
+	slot->kit.program = file;
 	ret = fit_successor(machine, slot, error);
 	if (ret < 0) {
 		forget_successor(slot);

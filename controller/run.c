@@ -14,6 +14,7 @@
 #include "instance.h"
 #include "machine.h"
 #include "os/fd.h"
+#include "programs.h"
 #include "run.h"
 #include "verbs.h"
 
@@ -24,6 +25,7 @@ struct run {
 	const char *name;    /* NULL: as in the file */
 	const char *socket;  /* NULL: by the name */
 	const char *console; /* path or "-" */
+	const char *state;   /* NULL: the usual place */
 
 	struct instance instance;
 	struct os_loop *loop;
@@ -40,6 +42,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: karuta-controller run INSTANCE.json [--name NAME] [--socket PATH] "
 	      "[--console FILE|-]\n"
+	      "       [--state FOLDER]\n"
 	      "\n"
 	      "Launches the instance that the file describes (karuta-instance(5)) and stays until "
 	      "it ends.\n"
@@ -48,6 +51,8 @@ static void usage(FILE *to)
 	      "  --socket PATH   take commands here instead of NAME.sock in /run/karuta\n"
 	      "  --console FILE  write what the guest's console shows to FILE; - is standard "
 	      "output (default)\n"
+	      "  --state FOLDER  keep what the host has run and measured here instead of "
+	      "/var/lib/karuta/host\n"
 	      "\n"
 	      "Exit code: 0 the guest powered off, 1 failed, crashed or was killed, 2 wrong "
 	      "usage or\nspecification, 128 + N killed for signal N.\n",
@@ -58,11 +63,9 @@ static void usage(FILE *to)
 static int read_options(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"name", required_argument, NULL, 'n'},
-		{"socket", required_argument, NULL, 's'},
-		{"console", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"name", required_argument, NULL, 'n'},	   {"socket", required_argument, NULL, 's'},
+		{"console", required_argument, NULL, 'c'}, {"state", required_argument, NULL, 'S'},
+		{"help", no_argument, NULL, 'h'},	   {0},
 	};
 	int option;
 
@@ -76,6 +79,9 @@ static int read_options(struct run *run, int argc, char **argv)
 			break;
 		case 'c':
 			run->console = optarg;
+			break;
+		case 'S':
+			run->state = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -168,6 +174,24 @@ static void on_signal(void *context, int fd, uint32_t events)
 	run->asked = true;
 }
 
+/* Nothing is started on a host that is not what was released. */
+static int verify(struct run *run, struct error *error)
+{
+	struct programs_host host;
+	int ret;
+
+	programs_use_state(run->state);
+	ret = programs_verify(&host, error);
+	if (ret < 0)
+		return ret;
+	fprintf(stderr,
+		"karuta-controller: %zu files are those of release %llu (%s), unattested; "
+		"measured in %.1f ms\n",
+		host.count, (unsigned long long)host.release, programs_signer(&host),
+		(double)host.took_ns / NS_PER_MS);
+	return 0;
+}
+
 static int start(struct run *run, struct error *error)
 {
 	int ret;
@@ -180,11 +204,15 @@ static int start(struct run *run, struct error *error)
 		ret = take_keys(run, error);
 	if (ret < 0)
 		return ret;
-	/* 2. Where its console and its notes go. */
+	/* 2. Whether this is the host that it is to be run on. */
+	ret = verify(run, error);
+	if (ret < 0)
+		return ret;
+	/* 3. Where its console and its notes go. */
 	run->out = console_open(run->console, error);
 	if (run->out < 0)
 		return run->out;
-	/* 3. The loop, signals, the command socket: nobody else may run under this name. */
+	/* 4. The loop, signals, the command socket: nobody else may run under this name. */
 	ret = os_loop_create(&run->loop);
 	if (ret < 0)
 		return error_set(error, -ret, "event loop: %s", strerror(-ret));
@@ -194,7 +222,7 @@ static int start(struct run *run, struct error *error)
 	if (ret == 0)
 		ret = verbs_open(&run->verbs, &run->machine, run->loop, run->instance.name,
 				 run->socket, error);
-	/* 4. The programs. */
+	/* 5. The programs. */
 	if (ret == 0)
 		ret = machine_launch(&run->machine, &run->instance, run->loop, verbs_answer,
 				     &run->verbs, error);

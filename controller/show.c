@@ -30,6 +30,16 @@ static void show_card(const json_t *card)
 	printf("%s\n", text_of(card, "text"));
 }
 
+static void show_host(const json_t *host)
+{
+	const char *quarantine = text_of(host, "quarantine");
+
+	printf("host: release %lld (%s), %s\n", (long long)number_of(host, "release"),
+	       text_of(host, "signer"), text_of(host, "attestation"));
+	if (*quarantine)
+		printf("host: QUARANTINE %s\n", quarantine);
+}
+
 void show_status(const json_t *status)
 {
 	const json_t *cards = json_object_get(status, "cards");
@@ -38,6 +48,7 @@ void show_status(const json_t *status)
 	printf("%s: %s for %.1f s, %lld MiB, %lld cpus, pid %lld\n", text_of(status, "name"),
 	       text_of(status, "state"), seconds, (long long)(number_of(status, "memory") >> 20),
 	       (long long)number_of(status, "cpus"), (long long)number_of(status, "pid"));
+	show_host(json_object_get(status, "host"));
 	if (json_array_size(cards))
 		printf("%4s  %-20s %-8s %-10s %10s %10s\n", "slot", "name", "kind", "state",
 		       "reads", "writes");

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "arch.h"
 #include "control.h"
@@ -128,6 +129,8 @@ int main(int argc, char **argv)
 	uint32_t configure_id = 0;
 	int ret;
 
+	/* What is executed is a copy in memory, whose name says so. */
+	prctl(PR_SET_NAME, program_invocation_short_name);
 	/* One heap for all threads: each of them would take an arena of its own. */
 	mallopt(M_ARENA_MAX, 1);
 	ret = options_parse(&machine.options, argc, argv, &error);

@@ -115,6 +115,7 @@ stage() {
 			copy "$file" "$stage/bin/"
 		fi
 	done
+	copy "$bin/karuta.manifest" "$stage/bin/karuta.manifest"
 	copy "$source_root/tests" "$stage/tests"
 	copy "$lab" "$stage/lab"
 	if [ -n "$with_qemu" ]; then

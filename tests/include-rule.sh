@@ -35,6 +35,8 @@ lib/nvme/controller.c store/store.h forbidden
 lib/nvme/controller.c vfu/vfu_server.h forbidden
 lib/nvme/controller.c os/fd.h forbidden
 lib/nvme/controller.c mem/mem.h allowed
+lib/trust/manifest.c base/base.h allowed
+lib/trust/manifest.c os/fd.h forbidden
 lib/vfu/server.c card/card.h forbidden
 lib/vfu/server.c mem/mem.h allowed
 lib/store/file.c nvme/nvme.h forbidden
@@ -47,12 +49,16 @@ controller/main.c nvme/nvme.h forbidden
 controller/main.c mem/mem.h forbidden
 controller/main.c vfu/vfu_client.h forbidden
 controller/main.c wire/command.h allowed
+controller/main.c trust/manifest.h allowed
+hypervisor/main.c trust/manifest.h forbidden
+manifest/main.c trust/manifest.h allowed
+manifest/main.c wire/command.h forbidden
 cli/main.c card/card.h forbidden
 cards/null/null.c card/card.h allowed
 cards/null/null.c nvme/nvme.h forbidden
 RULES
 
-grep -rnE '#include "\.\.' --include='*.[ch]' lib cards hypervisor controller cli && fail 'an include climbs out of its folder by ".."'
-grep -rlE 'linux/kvm\.h' --include='*.[ch]' lib cards controller cli && fail "only hypervisor/ may know KVM"
+grep -rnE '#include "\.\.' --include='*.[ch]' lib cards hypervisor controller manifest cli && fail 'an include climbs out of its folder by ".."'
+grep -rlE 'linux/kvm\.h' --include='*.[ch]' lib cards controller manifest cli && fail "only hypervisor/ may know KVM"
 grep -rniE 'nvme|volume|virtio' --include='*.[ch]' hypervisor && fail "hypervisor/ names a kind of card"
 exit $status

@@ -11,11 +11,11 @@ _karuta_controller_instances() {
 
 _karuta_controller() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='run status attach detach update resize snapshot console stop kill reset pause resume --help --version'
+	local commands='run status attach detach update resize snapshot console stop kill reset pause resume verify evidence release --help --version'
 	local options='--socket --help' words=
 
 	case $previous in
-	--socket | --console)
+	--socket | --console | --state)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
@@ -26,7 +26,8 @@ _karuta_controller() {
 		return
 	fi
 	case ${COMP_WORDS[1]} in
-	run) options+=' --name --console' ;;
+	run) options+=' --name --console --state' ;;
+	verify | evidence | release) options='--state --help' ;;
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
 	stop) options+=' --timeout' ;;
@@ -36,6 +37,8 @@ _karuta_controller() {
 	elif [ "${COMP_WORDS[1]}" = run ]; then
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.json' -- "$word"; compgen -d -- "$word")
 		return
+	elif [[ ${COMP_WORDS[1]} == @(verify|evidence|release) ]]; then
+		words=
 	elif [ "$COMP_CWORD" = 2 ]; then
 		words=$(_karuta_controller_instances)
 	elif [ "${COMP_WORDS[1]}" = attach ]; then

@@ -59,6 +59,8 @@ static int protect(struct card *card, struct error *error)
 	int err = open_standard_fds();
 
 	prctl(PR_SET_DUMPABLE, 0);
+	/* What is executed is a copy in memory, whose name says so. */
+	prctl(PR_SET_NAME, program_invocation_short_name);
 	card->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_NS : 0;
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);

@@ -118,7 +118,10 @@ static void program_is_replaced(void **state)
 			 0);
 	/* A program that is of no use: the one that runs does not notice. */
 	assert_int_equal(sh("pgrep -P %d -f karuta-card >card.pid", pid), 0);
-	assert_int_equal(sh("./karuta-controller update test v /bin/false --socket s"), 1);
+	assert_int_equal(sh("mkdir useless && cp /bin/false useless/karuta-card-volume"), 0);
+	assert_int_equal(sign("useless", 2), 0);
+	assert_int_equal(
+		sh("./karuta-controller update test v useless/karuta-card-volume --socket s"), 1);
 	assert_true(says("card v (slot 1): not updated: ended with exit code 1"));
 	assert_int_equal(sh("pgrep -P %d -f karuta-card | cmp - card.pid", pid), 0);
 	VERB("status test");

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "mark.h"
+#include "measure.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "programs.h"
+#include "quarantine.h"
+#include "state.h"
+#include "trusted_key.h"
+
+/* One controller has one host. */
+static const char *state_path;
+static struct programs_host verified;
+
+/* The host's state, locked, and a manifest that is believed. */
+struct look {
+	struct state state;
+	struct manifest manifest;
+};
+
+void programs_use_state(const char *path)
+{
+	state_path = path;
+}
+
+const char *programs_state(void)
+{
+	return state_path;
+}
+
+const struct programs_host *programs_host(void)
+{
+	return &verified;
+}
+
+const char *programs_signer(const struct programs_host *host)
+{
+	return manifest_purpose_name(host->development ? MANIFEST_DEVELOPMENT : MANIFEST_RELEASE);
+}
+
+/* ---- files ---- */
+
+/* The folder of the controller's own executable. */
+static int own_folder(char *folder, size_t size)
+{
+	ssize_t length = readlink("/proc/self/exe", folder, size - 1);
+	char *slash;
+
+	if (length < 0)
+		return -errno;
+	folder[length] = '\0';
+	slash = strrchr(folder, '/');
+	if (!slash)
+		return -ENOENT;
+	*slash = '\0';
+	return 0;
+}
+
+static int open_beside(const char *name)
+{
+	static const char *const places[] = {"", "../libexec/karuta/"};
+	char folder[PATH_MAX], path[PATH_MAX + 96];
+	int ret = own_folder(folder, sizeof(folder));
+
+	for (size_t i = 0; ret == 0 && i < ARRAY_LEN(places); i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s%s", folder, places[i], name);
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (fd >= 0 || errno != ENOENT)
+			return fd >= 0 ? fd : -errno;
+	}
+	return ret < 0 ? ret : -ENOENT;
+}
+
+static int check_program(int file)
+{
+	struct stat status;
+
+	if (fstat(file, &status) < 0)
+		return -errno;
+	return S_ISREG(status.st_mode) && status.st_mode & 0111 ? 0 : -EACCES;
+}
+
+static int open_program(const char *program, struct error *error)
+{
+	CLEANUP_CLOSE int file = open_beside(program);
+	int ret = file < 0 ? file : check_program(file);
+
+	if (ret < 0)
+		return error_set(error, -ret,
+				 "program %s: %s; it belongs beside karuta-controller or in "
+				 "../libexec/karuta",
+				 program, strerror(-ret));
+	return os_steal_fd(&file);
+}
+
+/* ---- what is found ---- */
+
+static int log_event(struct look *look, const char *what, const struct trust_digest *digest,
+		     enum event_result result, struct error *error)
+{
+	struct event event = {.digest = *digest, .result = result};
+	int ret;
+
+	for (size_t i = 0; what[i] && i < EVENTS_NAME_MAX; i++)
+		event.what[i] = what[i];
+	ret = event_log_add(&look->state.log, &event);
+	return ret < 0 ? error_set(error, -ret, "event log: %s: %s", what, strerror(-ret)) : 0;
+}
+
+/* Authentic, or nobody's, and not to be used. `error` says why and stays. */
+static int refuse(struct look *look, const char *what, const struct measured *measured,
+		  struct error *error)
+{
+	struct error other;
+
+	if (log_event(look, what, &measured->digest, EVENT_REFUSED, &other) == 0)
+		state_save(&look->state, &other);
+	return -error->code;
+}
+
+static int suspect(struct look *look, const char *what, const struct measured *measured,
+		   const struct trust_digest *expected, struct error *error)
+{
+	struct error why = *error;
+	const struct suspect suspect = {.name = what,
+					.copy = measured->sealed,
+					.expected = expected,
+					.found = measured->sealed < 0 ? NULL : &measured->digest,
+					.why = why.text};
+
+	return quarantine_begin(&look->state, &suspect, error);
+}
+
+/* A file of the state that is not what was written: it is kept as evidence, and not in use any
+ * more. */
+static int suspect_state(struct look *look, const char *name, struct error *error)
+{
+	CLEANUP_CLOSE int file =
+		openat(look->state.folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct measured measured = MEASURED_NONE;
+	struct error why = *error;
+	const char *also;
+	int ret = file < 0 ? -errno : measure(file, name, &measured);
+
+	if (ret == 0 && unlinkat(look->state.folder, name, 0) < 0)
+		ret = -errno;
+	/* For the log, if that is not it. */
+	if (ret == 0)
+		ret = state_load(&look->state, &also, error);
+	if (ret == 0) {
+		*error = why;
+		ret = suspect(look, name, &measured, NULL, error);
+	}
+	measured_free(&measured);
+	return ret;
+}
+
+static int load_state(struct look *look, struct error *error)
+{
+	const char *name;
+	int ret = state_load(&look->state, &name, error);
+
+	return ret == -EBADMSG ? suspect_state(look, name, error) : ret;
+}
+
+/* ---- the manifest ---- */
+
+static int open_signed(struct look *look, const struct measured *text, struct error *error)
+{
+	CLEANUP_FREE char *bytes = malloc(MANIFEST_SIZE_MAX);
+	struct trust_key *key = NULL;
+	int ret = bytes ? trust_key_open(trusted_key, sizeof(trusted_key), &key) : -ENOMEM;
+
+	if (ret == 0 && text->size <= MANIFEST_SIZE_MAX)
+		ret = os_pread_all(text->sealed, bytes, text->size, 0);
+	if (ret < 0)
+		error_set(error, -ret, "%s", strerror(-ret));
+	else if (text->size > MANIFEST_SIZE_MAX)
+		ret = error_set(error, EPERM, "longer than %u bytes", MANIFEST_SIZE_MAX);
+	else
+		ret = manifest_open(&look->manifest, bytes, text->size, key, error);
+	trust_key_free(key);
+	return ret;
+}
+
+/* Authentic; is it for this host? */
+static int check_manifest(const struct look *look, struct error *error)
+{
+	const struct manifest *manifest = &look->manifest;
+
+	if ((manifest->purpose == MANIFEST_DEVELOPMENT) != trusted_key_is_development)
+		return error_set(error, EPERM, "a %s manifest, which this controller does not take",
+				 manifest_purpose_name(manifest->purpose));
+	return manifest_check_release(manifest, look->state.release, error);
+}
+
+static int believe(struct look *look, const struct measured *text, struct error *error)
+{
+	int ret = open_signed(look, text, error);
+
+	if (ret == -EPERM || ret == -EBADMSG) {
+		error_prefix(error, PROGRAMS_MANIFEST);
+		return suspect(look, PROGRAMS_MANIFEST, text, NULL, error);
+	}
+	if (ret == 0)
+		ret = check_manifest(look, error);
+	if (ret == 0)
+		return log_event(look, PROGRAMS_MANIFEST, &text->digest, EVENT_INTACT, error);
+	error_prefix(error, PROGRAMS_MANIFEST);
+	return ret == -EPERM ? refuse(look, PROGRAMS_MANIFEST, text, error) : ret;
+}
+
+static int read_manifest(struct look *look, int file, struct error *error)
+{
+	struct measured text = MEASURED_NONE;
+	int ret = measure(file, PROGRAMS_MANIFEST, &text);
+
+	if (ret == -EFBIG) {
+		error_set(error, EPERM, "%s: bigger than any", PROGRAMS_MANIFEST);
+		return suspect(look, PROGRAMS_MANIFEST, &text, NULL, error);
+	}
+	if (ret < 0)
+		error_set(error, -ret, "%s: %s", PROGRAMS_MANIFEST, strerror(-ret));
+	else
+		ret = believe(look, &text, error);
+	measured_free(&text);
+	return ret;
+}
+
+/* `file`: the manifest; stays the caller's. */
+static int look_begin(struct look *look, int file, struct error *error)
+{
+	int ret = state_open(&look->state, state_path, error);
+
+	if (ret == 0)
+		ret = quarantine_check(&look->state, error);
+	if (ret == 0)
+		ret = load_state(look, error);
+	return ret < 0 ? ret : read_manifest(look, file, error);
+}
+
+static int own_manifest(struct error *error)
+{
+	int file = open_beside(PROGRAMS_MANIFEST);
+
+	if (file >= 0)
+		return file;
+	return error_set(error, -file,
+			 "%s: %s; it belongs beside karuta-controller or in ../libexec/karuta, "
+			 "signed by the maker of the release",
+			 PROGRAMS_MANIFEST, strerror(-file));
+}
+
+static struct look *look_make(void)
+{
+	struct look *look = calloc(1, sizeof(*look));
+
+	if (look)
+		look->state = STATE_NONE;
+	return look;
+}
+
+/* What was found is on the disk before it is used. */
+static int look_end(struct look *look, int ret, struct error *error)
+{
+	if (ret == 0)
+		ret = state_save(&look->state, error);
+	state_close(&look->state);
+	free(look);
+	return ret;
+}
+
+/* ---- programs ---- */
+
+static bool is_listed_so(const struct manifest_file *listed, const struct measured *measured)
+{
+	return listed->size == measured->size &&
+	       trust_digest_same(&listed->digest, &measured->digest);
+}
+
+/* It has the name, and is something else. */
+static int forged(struct look *look, const struct manifest_file *listed,
+		  const struct measured *measured, struct error *error)
+{
+	error_set(error, EPERM, "%s is not what release %" PRIu64 " has under this name",
+		  listed->name, look->manifest.release);
+	return suspect(look, listed->name, measured, &listed->digest, error);
+}
+
+static int compare(struct look *look, const struct manifest_file *listed,
+		   const struct measured *measured, struct error *error)
+{
+	if (is_listed_so(listed, measured))
+		return log_event(look, listed->name, &measured->digest, EVENT_INTACT, error);
+	return forged(look, listed, measured, error);
+}
+
+/* 0: it is what is listed, and *measured is the caller's. */
+static int measure_listed(struct look *look, const struct manifest_file *listed, int file,
+			  struct measured *measured, struct error *error)
+{
+	int ret = measure(file, listed->name, measured);
+
+	if (ret == -EFBIG)
+		return forged(look, listed, measured, error);
+	if (ret < 0)
+		return error_set(error, -ret, "measure %s: %s", listed->name, strerror(-ret));
+	return compare(look, listed, measured, error);
+}
+
+static int verify_file(struct look *look, const struct manifest_file *listed, int file,
+		       struct error *error)
+{
+	struct measured measured = MEASURED_NONE;
+	int ret = measure_listed(look, listed, file, &measured, error);
+
+	measured_free(&measured);
+	return ret;
+}
+
+static int verify_listed(struct look *look, const struct manifest_file *listed, struct error *error)
+{
+	CLEANUP_CLOSE int file = open_program(listed->name, error);
+
+	return file < 0 ? file : verify_file(look, listed, file, error);
+}
+
+static int verify_self(struct look *look, struct error *error)
+{
+	CLEANUP_CLOSE int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	const struct manifest_file *listed = manifest_find(&look->manifest, "karuta-controller");
+
+	if (self < 0)
+		return error_set(error, errno, "/proc/self/exe: %s", strerror(errno));
+	if (!listed || listed->role != MANIFEST_CONTROLLER)
+		return error_set(error, EPERM, "the manifest lists no controller");
+	return verify_file(look, listed, self, error);
+}
+
+static int verify_all(struct look *look, struct error *error)
+{
+	int ret = verify_self(look, error);
+
+	for (size_t i = 0; ret == 0 && i < look->manifest.file_count; i++)
+		ret = verify_listed(look, &look->manifest.files[i], error);
+	if (ret == 0)
+		look->state.release = max_u64(look->state.release, look->manifest.release);
+	return ret;
+}
+
+int programs_verify(struct programs_host *host, struct error *error)
+{
+	CLEANUP_CLOSE int manifest = own_manifest(error);
+	uint64_t begun = os_now();
+	struct look *look;
+	int ret;
+
+	if (manifest < 0)
+		return manifest;
+	look = look_make();
+	if (!look)
+		return error_set(error, ENOMEM, "out of memory");
+	ret = look_begin(look, manifest, error);
+	if (ret == 0)
+		ret = verify_all(look, error);
+	*host = (struct programs_host){.release = look->manifest.release,
+				       .count = look->manifest.file_count,
+				       .development = trusted_key_is_development};
+	ret = look_end(look, ret, error);
+	host->took_ns = os_now() - begun;
+	if (ret == 0)
+		verified = *host;
+	return ret;
+}
+
+static int check_role(const struct manifest_file *listed, const char *program,
+		      enum manifest_role role, struct error *error)
+{
+	if (listed && listed->role == role)
+		return 0;
+	return error_set(error, EPERM, "program %s: the manifest lists no such %s", program,
+			 manifest_role_name(role));
+}
+
+static int refuse_measuring(const char *program, const struct measured *measured,
+			    struct error *error)
+{
+	if (!mark_is_measuring(measured->sealed))
+		return 0;
+	return error_set(error, EPERM,
+			 "program %s: refused: a measuring build, which does not encrypt", program);
+}
+
+static int take_installed(struct look *look, const char *program, enum manifest_role role,
+			  struct measured *measured, struct error *error)
+{
+	CLEANUP_CLOSE int file = open_program(program, error);
+	const struct manifest_file *listed = manifest_find(&look->manifest, program);
+	int ret = file < 0 ? file : check_role(listed, program, role, error);
+
+	if (ret == 0)
+		ret = measure_listed(look, listed, file, measured, error);
+	return ret < 0 ? ret : refuse_measuring(program, measured, error);
+}
+
+/* The sealed copy, if all went well. */
+static int take(struct measured *measured, int ret)
+{
+	int sealed = ret < 0 ? ret : os_steal_fd(&measured->sealed);
+
+	measured_free(measured);
+	return sealed;
+}
+
+int programs_open(const char *program, enum manifest_role role, struct error *error)
+{
+	CLEANUP_CLOSE int manifest = own_manifest(error);
+	struct measured measured = MEASURED_NONE;
+	struct look *look;
+	int ret;
+
+	if (manifest < 0)
+		return manifest;
+	look = look_make();
+	if (!look)
+		return error_set(error, ENOMEM, "out of memory");
+	ret = look_begin(look, manifest, error);
+	if (ret == 0)
+		ret = take_installed(look, program, role, &measured, error);
+	return take(&measured, look_end(look, ret, error));
+}
+
+/* ---- anywhere ---- */
+
+static bool is_any(const struct manifest *manifest, const struct measured *measured)
+{
+	for (size_t i = 0; i < manifest->file_count; i++) {
+		if (is_listed_so(&manifest->files[i], measured))
+			return true;
+	}
+	return false;
+}
+
+static const char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Whatever its file is called, it is the program by its content. What only has the name is a
+ * forgery; what has neither is no business of ours. */
+static int judge(struct look *look, const char *path, const char *program, enum manifest_role role,
+		 const struct measured *measured, struct error *error)
+{
+	const struct manifest_file *wanted = manifest_find(&look->manifest, program);
+	const struct manifest_file *named = manifest_find(&look->manifest, name_of(path));
+
+	if (wanted && wanted->role == role && is_listed_so(wanted, measured))
+		return compare(look, wanted, measured, error);
+	if (named && !is_any(&look->manifest, measured))
+		return compare(look, named, measured, error);
+	error_set(error, EPERM, "program %s: the manifest does not have it as %s", path, program);
+	return refuse(look, program, measured, error);
+}
+
+static int measure_given(int file, const char *path, struct measured *measured, struct error *error)
+{
+	int ret = measure(file, name_of(path), measured);
+
+	return ret < 0 ? error_set(error, -ret, "measure %s: %s", path, strerror(-ret)) : 0;
+}
+
+static int manifest_beside(const char *path, struct error *error)
+{
+	char place[PATH_MAX + 32];
+	int file;
+
+	if (strlen(path) >= PATH_MAX)
+		return error_set(error, ENAMETOOLONG, "program: path too long");
+	snprintf(place, sizeof(place), "%.*s%s", (int)(name_of(path) - path), path,
+		 PROGRAMS_MANIFEST);
+	file = open(place, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (file >= 0)
+		return file;
+	return errno == ENOENT ? own_manifest(error)
+			       : error_set(error, errno, "%s: %s", place, strerror(errno));
+}
+
+int programs_open_path(const char *path, const char *program, enum manifest_role role,
+		       struct error *error)
+{
+	CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	CLEANUP_CLOSE int manifest = -1;
+	struct measured measured = MEASURED_NONE;
+	int ret = file < 0 ? -errno : check_program(file);
+	struct look *look;
+
+	if (ret < 0)
+		return error_set(error, -ret, "program %s: %s", path, strerror(-ret));
+	manifest = manifest_beside(path, error);
+	if (manifest < 0)
+		return manifest;
+	look = look_make();
+	if (!look)
+		return error_set(error, ENOMEM, "out of memory");
+	ret = look_begin(look, manifest, error);
+	if (ret == 0)
+		ret = measure_given(file, path, &measured, error);
+	if (ret == 0)
+		ret = refuse_measuring(path, &measured, error);
+	if (ret == 0)
+		ret = judge(look, path, program, role, &measured, error);
+	return take(&measured, look_end(look, ret, error));
+}

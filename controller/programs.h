@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The programs of the host, as the manifest of their release lists them. Each is measured before it
+ * is used: copied once into memory that nobody can change any more, hashed there, and that very
+ * copy is what will be executed. What is not as listed begins a quarantine (quarantine.h); what
+ * nobody has listed, or an older release has, is refused. Either is in the event log.
+ *
+ * The manifest is read, and its signature verified, each time: an installed release may have been
+ * replaced meanwhile. What was measured is used as it is as long as its descriptor is open.
+ */
+#ifndef KARUTA_CONTROLLER_PROGRAMS_H
+#define KARUTA_CONTROLLER_PROGRAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "trust/manifest.h"
+
+#define PROGRAMS_MANIFEST "karuta.manifest"
+
+struct programs_host {
+	uint64_t release; /* 0: nothing was verified yet */
+	size_t count;	  /* files that were measured */
+	uint64_t took_ns;
+	bool development;
+};
+
+/* Where the host's state is, for all calls below; NULL: as state_open() says. `path` stays the
+ * caller's and in use. */
+void programs_use_state(const char *path);
+const char *programs_state(void);
+/* The verified start: this very program and every file of the manifest are what it lists. */
+int programs_verify(struct programs_host *host, struct error *error);
+/* What programs_verify() found last. */
+const struct programs_host *programs_host(void);
+/* "development" or "release": whose key the controller was built to trust. */
+const char *programs_signer(const struct programs_host *host);
+
+/* A measured program to execute: beside the controller's own executable, or in ../libexec/karuta
+ * from there. The caller's, or -errno. Measuring builds (mark.h) are refused even if listed. */
+int programs_open(const char *program, enum manifest_role role, struct error *error);
+/* The same, anywhere: it must be `program` in the manifest beside it, or in ours if there is none.
+ */
+int programs_open_path(const char *path, const char *program, enum manifest_role role,
+		       struct error *error);
+
+#endif
