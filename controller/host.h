@@ -4,6 +4,7 @@
 #define KARUTA_CONTROLLER_HOST_H
 
 int host_verify(int argc, char **argv);
+int host_quote(int argc, char **argv);
 int host_evidence(int argc, char **argv);
 int host_release(int argc, char **argv);
 

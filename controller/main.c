@@ -31,6 +31,7 @@ static const struct {
 	{"pause", client_pause, "NAME", "stop the guest's processors"},
 	{"resume", client_resume, "NAME", "let them run on"},
 	{"verify", host_verify, "", "measure all programs of the host, start none"},
+	{"quote", host_quote, "", "what the host's TPM says of the event log"},
 	{"evidence", host_evidence, "", "whether the host is in quarantine, and why"},
 	{"release", host_release, "REASON", "end the quarantine"},
 };

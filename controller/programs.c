@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attest.h"
 #include "base/base.h"
 #include "mark.h"
 #include "measure.h"
@@ -20,18 +21,29 @@
 #include "trusted_key.h"
 
 /* One controller has one host. */
-static const char *state_path;
+static const char *state_path, *tpm_path;
 static struct programs_host verified;
 
 /* The host's state, locked, and a manifest that is believed. */
 struct look {
 	struct state state;
+	struct tpm *tpm; /* NULL: not attested */
 	struct manifest manifest;
 };
 
 void programs_use_state(const char *path)
 {
 	state_path = path;
+}
+
+void programs_use_tpm(const char *how)
+{
+	tpm_path = how;
+}
+
+const char *programs_tpm(void)
+{
+	return tpm_path;
 }
 
 const char *programs_state(void)
@@ -42,6 +54,11 @@ const char *programs_state(void)
 const struct programs_host *programs_host(void)
 {
 	return &verified;
+}
+
+const char *programs_attestation(const struct programs_host *host)
+{
+	return host->attested ? "tpm" : "unattested";
 }
 
 const char *programs_signer(const struct programs_host *host)
@@ -126,8 +143,7 @@ static int refuse(struct look *look, const char *what, const struct measured *me
 {
 	struct error other;
 
-	if (log_event(look, what, &measured->digest, EVENT_REFUSED, &other) == 0)
-		state_save(&look->state, &other);
+	log_event(look, what, &measured->digest, EVENT_REFUSED, &other);
 	return -error->code;
 }
 
@@ -174,6 +190,29 @@ static int load_state(struct look *look, struct error *error)
 	int ret = state_load(&look->state, &name, error);
 
 	return ret == -EBADMSG ? suspect_state(look, name, error) : ret;
+}
+
+/* The log was removed or replaced by a whole one, or the TPM has been used by somebody else. */
+static int suspect_log(struct look *look, struct error *error)
+{
+	CLEANUP_CLOSE int file =
+		openat(look->state.folder, "events", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct measured measured = MEASURED_NONE;
+	int ret = file < 0 ? 0 : measure(file, "events", &measured);
+
+	ret = ret < 0 ? error_set(error, -ret, "event log: %s", strerror(-ret))
+		      : suspect(look, "events", &measured, NULL, error);
+	measured_free(&measured);
+	return ret;
+}
+
+static int open_tpm(struct look *look, struct error *error)
+{
+	int ret = tpm_path ? tpm_open(&look->tpm, tpm_path, error) : 0;
+
+	if (ret == 0 && look->tpm)
+		ret = attest_follow(look->tpm, &look->state, error);
+	return ret == -EBADMSG ? suspect_log(look, error) : ret;
 }
 
 /* ---- the manifest ---- */
@@ -249,6 +288,8 @@ static int look_begin(struct look *look, int file, struct error *error)
 		ret = quarantine_check(&look->state, error);
 	if (ret == 0)
 		ret = load_state(look, error);
+	if (ret == 0)
+		ret = open_tpm(look, error);
 	return ret < 0 ? ret : read_manifest(look, file, error);
 }
 
@@ -273,14 +314,26 @@ static struct look *look_make(void)
 	return look;
 }
 
-/* What was found is on the disk before it is used. */
+/* What was found is on the disk, and in the TPM, before it is used; also if it is not to be used.
+ */
+static int keep(struct look *look, struct error *error)
+{
+	int ret = look->state.log.text ? state_save(&look->state, error) : 0;
+
+	if (ret == 0 && look->state.log.text && look->tpm)
+		ret = attest_follow(look->tpm, &look->state, error);
+	return ret;
+}
+
 static int look_end(struct look *look, int ret, struct error *error)
 {
-	if (ret == 0)
-		ret = state_save(&look->state, error);
+	struct error other;
+	int kept = keep(look, ret < 0 ? &other : error);
+
+	tpm_close(look->tpm);
 	state_close(&look->state);
 	free(look);
-	return ret;
+	return ret < 0 ? ret : kept;
 }
 
 /* ---- programs ---- */
@@ -378,6 +431,7 @@ int programs_verify(struct programs_host *host, struct error *error)
 		ret = verify_all(look, error);
 	*host = (struct programs_host){.release = look->manifest.release,
 				       .count = look->manifest.file_count,
+				       .attested = look->tpm != NULL,
 				       .development = trusted_key_is_development};
 	ret = look_end(look, ret, error);
 	host->took_ns = os_now() - begun;

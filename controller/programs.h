@@ -25,16 +25,22 @@ struct programs_host {
 	size_t count;	  /* files that were measured */
 	uint64_t took_ns;
 	bool development;
+	bool attested; /* the event log is in a TPM */
 };
 
 /* Where the host's state is, for all calls below; NULL: as state_open() says. `path` stays the
  * caller's and in use. */
 void programs_use_state(const char *path);
 const char *programs_state(void);
+/* The TPM that the event log is extended into (tpm.h); NULL: none. */
+void programs_use_tpm(const char *how);
+const char *programs_tpm(void);
 /* The verified start: this very program and every file of the manifest are what it lists. */
 int programs_verify(struct programs_host *host, struct error *error);
 /* What programs_verify() found last. */
 const struct programs_host *programs_host(void);
+/* "tpm" or "unattested" */
+const char *programs_attestation(const struct programs_host *host);
 /* "development" or "release": whose key the controller was built to trust. */
 const char *programs_signer(const struct programs_host *host);
 

@@ -92,8 +92,8 @@ static json_t *report_host(void)
 	if (quarantine_read(programs_state(), quarantine, sizeof(quarantine), &error) < 0)
 		snprintf(quarantine, sizeof(quarantine), "%s", error.text);
 	return json_pack("{s:I,s:s,s:s,s:s}", "release", (json_int_t)host->release, "signer",
-			 programs_signer(host), "attestation", "unattested", "quarantine",
-			 quarantine);
+			 programs_signer(host), "attestation", programs_attestation(host),
+			 "quarantine", quarantine);
 }
 
 json_t *report_make(const struct machine *machine)

@@ -26,6 +26,7 @@ struct run {
 	const char *socket;  /* NULL: by the name */
 	const char *console; /* path or "-" */
 	const char *state;   /* NULL: the usual place */
+	const char *tpm;     /* NULL: none */
 
 	struct instance instance;
 	struct os_loop *loop;
@@ -42,7 +43,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: karuta-controller run INSTANCE.json [--name NAME] [--socket PATH] "
 	      "[--console FILE|-]\n"
-	      "       [--state FOLDER]\n"
+	      "       [--state FOLDER] [--tpm TCTI]\n"
 	      "\n"
 	      "Launches the instance that the file describes (karuta-instance(5)) and stays until "
 	      "it ends.\n"
@@ -53,6 +54,8 @@ static void usage(FILE *to)
 	      "output (default)\n"
 	      "  --state FOLDER  keep what the host has run and measured here instead of "
 	      "/var/lib/karuta/host\n"
+	      "  --tpm TCTI      extend the event log into this TPM, device:/dev/tpmrm0 for "
+	      "instance\n"
 	      "\n"
 	      "Exit code: 0 the guest powered off, 1 failed, crashed or was killed, 2 wrong "
 	      "usage or\nspecification, 128 + N killed for signal N.\n",
@@ -63,9 +66,13 @@ static void usage(FILE *to)
 static int read_options(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"name", required_argument, NULL, 'n'},	   {"socket", required_argument, NULL, 's'},
-		{"console", required_argument, NULL, 'c'}, {"state", required_argument, NULL, 'S'},
-		{"help", no_argument, NULL, 'h'},	   {0},
+		{"name", required_argument, NULL, 'n'},
+		{"socket", required_argument, NULL, 's'},
+		{"console", required_argument, NULL, 'c'},
+		{"state", required_argument, NULL, 'S'},
+		{"tpm", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int option;
 
@@ -82,6 +89,9 @@ static int read_options(struct run *run, int argc, char **argv)
 			break;
 		case 'S':
 			run->state = optarg;
+			break;
+		case 't':
+			run->tpm = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -181,14 +191,15 @@ static int verify(struct run *run, struct error *error)
 	int ret;
 
 	programs_use_state(run->state);
+	programs_use_tpm(run->tpm);
 	ret = programs_verify(&host, error);
 	if (ret < 0)
 		return ret;
 	fprintf(stderr,
-		"karuta-controller: %zu files are those of release %llu (%s), unattested; "
+		"karuta-controller: %zu files are those of release %llu (%s), %s; "
 		"measured in %.1f ms\n",
 		host.count, (unsigned long long)host.release, programs_signer(&host),
-		(double)host.took_ns / NS_PER_MS);
+		programs_attestation(&host), (double)host.took_ns / NS_PER_MS);
 	return 0;
 }
 

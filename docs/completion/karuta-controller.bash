@@ -11,7 +11,7 @@ _karuta_controller_instances() {
 
 _karuta_controller() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='run status attach detach update resize snapshot console stop kill reset pause resume verify evidence release --help --version'
+	local commands='run status attach detach update resize snapshot console stop kill reset pause resume verify quote evidence release --help --version'
 	local options='--socket --help' words=
 
 	case $previous in
@@ -19,15 +19,21 @@ _karuta_controller() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
-	--timeout | --name) return ;;
+	--timeout | --name | --nonce) return ;;
+	--tpm)
+		COMPREPLY=(device:/dev/tpmrm0)
+		return
+		;;
 	esac
 	if [ "$COMP_CWORD" = 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
 		return
 	fi
 	case ${COMP_WORDS[1]} in
-	run) options+=' --name --console --state' ;;
-	verify | evidence | release) options='--state --help' ;;
+	run) options+=' --name --console --state --tpm' ;;
+	verify) options='--tpm --state --help' ;;
+	quote) options='--tpm --nonce --state --help' ;;
+	evidence | release) options='--state --help' ;;
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
 	stop) options+=' --timeout' ;;
@@ -37,7 +43,7 @@ _karuta_controller() {
 	elif [ "${COMP_WORDS[1]}" = run ]; then
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.json' -- "$word"; compgen -d -- "$word")
 		return
-	elif [[ ${COMP_WORDS[1]} == @(verify|evidence|release) ]]; then
+	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
 	elif [ "$COMP_CWORD" = 2 ]; then
 		words=$(_karuta_controller_instances)

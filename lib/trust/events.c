@@ -38,12 +38,18 @@ static int format(const struct event *event, char *line, size_t size)
 	return snprintf(line, size, "%s %s %s", what, digest, event_result_name(event->result));
 }
 
+static int hash(const char *line, size_t length, struct trust_digest *digest)
+{
+	char hashed[WHOLE_MAX];
+	int size = snprintf(hashed, sizeof(hashed), "%.*s\n", (int)length, line);
+
+	return trust_digest(hashed, (size_t)size, digest);
+}
+
 static int extend(struct trust_digest *running, const char *line)
 {
 	struct trust_digest digest;
-	char hashed[WHOLE_MAX];
-	int length = snprintf(hashed, sizeof(hashed), "%s\n", line);
-	int ret = trust_digest(hashed, (size_t)length, &digest);
+	int ret = hash(line, strlen(line), &digest);
 
 	return ret < 0 ? ret : trust_digest_extend(running, &digest);
 }
@@ -185,6 +191,36 @@ int event_log_open(struct event_log *log, const char *text, size_t length, struc
 		  ret == -EBADMSG ? "not what was written" : strerror(-ret), log->count + 1);
 	event_log_free(log);
 	return ret;
+}
+
+/* A line of our own log without its running hash, which the first line has not. */
+static size_t hashed_length(const struct event_log *log, const char *line, const char *end)
+{
+	size_t length = (size_t)(end - line);
+
+	return line == log->text ? length : length - TRUST_DIGEST_DIGITS - 1;
+}
+
+int event_log_since(const struct event_log *log, const struct trust_digest *running,
+		    event_extend_fn extend_other, void *context)
+{
+	struct trust_digest now = {0}, event;
+	bool found = false;
+	const char *end;
+	int ret = 0;
+
+	for (const char *line = log->text; ret == 0 && *line; line = end + 1) {
+		end = strchr(line, '\n');
+		found = found || trust_digest_same(&now, running);
+		ret = hash(line, hashed_length(log, line, end), &event);
+		if (ret == 0 && found)
+			ret = extend_other(context, &event);
+		if (ret == 0)
+			ret = trust_digest_extend(&now, &event);
+	}
+	if (ret != 0)
+		return ret;
+	return found || trust_digest_same(&now, running) ? 0 : -ESTALE;
 }
 
 void event_log_free(struct event_log *log)

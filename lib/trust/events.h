@@ -51,6 +51,14 @@ int event_log_begin(struct event_log *log, const char *boot);
 int event_log_open(struct event_log *log, const char *text, size_t length, struct error *error);
 /* 0, also if it is in the log already; -EINVAL, -ENOSPC: the log is full, -ENOMEM. */
 int event_log_add(struct event_log *log, const struct event *event);
+/*
+ * Calls `extend` with the digest of each event, the first line's included, that came after the
+ * running hash was `running` (zeros: of all), in order, until it returns other than 0. -ESTALE: it
+ * never was.
+ */
+typedef int (*event_extend_fn)(void *context, const struct trust_digest *event);
+int event_log_since(const struct event_log *log, const struct trust_digest *running,
+		    event_extend_fn extend, void *context);
 void event_log_free(struct event_log *log);
 
 const char *event_result_name(enum event_result result);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Manifests, signed or not, and event logs, from arbitrary bytes. The first byte says which. What
- * is taken is written again and has to be the same: there is one way to write each. */
+/* Manifests, signed or not, event logs, keys and quotes, from arbitrary bytes. The first byte says
+ * which. What is taken is written again and has to be the same: there is one way to write each. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "trust/events.h"
 #include "trust/manifest.h"
+#include "trust/quote.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -78,13 +79,38 @@ static void try_log(const char *text, size_t length)
 	event_log_free(&log);
 }
 
+static void try_quote(const char *text, size_t length)
+{
+	struct event_log log;
+	struct quote quote;
+	size_t again_length;
+	char *again;
+
+	if (quote_parse(&quote, &log, text, length, NULL) < 0)
+		return;
+	if (quote_format(&quote, &log, &again, &again_length) == 0) {
+		if (again_length != length || memcmp(again, text, length) != 0)
+			abort();
+		free(again);
+	}
+	event_log_free(&log);
+}
+
+static void try_key(const uint8_t *der, size_t length)
+{
+	struct trust_key *key;
+
+	if (trust_key_open(der, length, &key) == 0)
+		trust_key_free(key);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data + 1;
 
 	if (!size)
 		return 0;
-	switch (data[0] % 4) {
+	switch (data[0] % 8) {
 	case 0:
 		try_body(text, size - 1);
 		break;
@@ -94,12 +120,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 2:
 		try_log(text, size - 1);
 		break;
-	default: {
-		struct trust_key *key;
-
-		if (trust_key_open(data + 1, size - 1, &key) == 0)
-			trust_key_free(key);
-	}
+	case 3:
+		try_key(data + 1, size - 1);
+		break;
+	case 4:
+		try_quote(text, size - 1);
+		break;
 	}
 	return 0;
 }

@@ -68,6 +68,8 @@ static inline bool says(const char *text)
 	return strstr(output, text) != NULL;
 }
 
+static const char *tpm; /* for the controller; NULL: none */
+
 /* Starts `run` in the background on a kernel of that kind. */
 static inline pid_t run(const char *kernel, const char *cards)
 {
@@ -89,7 +91,7 @@ static inline pid_t run(const char *kernel, const char *cards)
 		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 52) < 0)
 			_exit(91);
 		execl("./karuta-controller", "karuta-controller", "run", "i.json", "--socket", "s",
-		      "--state", "state", NULL);
+		      "--state", "state", tpm ? "--tpm" : NULL, tpm, NULL);
 		_exit(92);
 	}
 	return pid;
