@@ -69,6 +69,11 @@ check "karuta-manifest verifies the same" karuta-manifest verify --key "$key" ho
 karuta-manifest show host/karuta.manifest >out
 check "and shows it: development" says '^release 1, development: signed with a key that a build made for itself'
 
+if [ -f "$build/../build.ninja" ]; then
+	check "what is installed is verified where it is" eval 'DESTDIR=$scratch/root meson install --quiet --no-rebuild -C "$build/.." &&
+		"$(find root -name karuta-controller -type f -perm -1)" verify --state installed'
+fi
+
 # --- what is not ---
 for program in "${programs[@]}"; do
 	# A controller that has been changed may do anything at all; another one looks at it.
