@@ -18,7 +18,7 @@ static void on_event(void *context, int fd, uint32_t events)
 	caller_turn(context, os_now());
 }
 
-void caller_begin(struct caller *caller, struct verbs *verbs, int fd)
+void caller_begin(struct caller *caller, struct verbs *verbs, int fd, const struct ucred *peer)
 {
 	*caller = (struct caller){.verbs = verbs,
 				  .state = CALLER_READING,
@@ -26,6 +26,7 @@ void caller_begin(struct caller *caller, struct verbs *verbs, int fd)
 				  .descriptor = -1,
 				  .deadline = os_now() + VERBS_TALK_SECONDS * NS_PER_S,
 				  .request = malloc(VERBS_REQUEST_MAX + 1)};
+	snprintf(caller->who, sizeof(caller->who), "uid %u pid %d", peer->uid, peer->pid);
 	if (!caller->request || os_loop_add(verbs->loop, fd, EPOLLIN, on_event, caller) < 0)
 		caller_end(caller);
 }
@@ -103,6 +104,14 @@ static ssize_t receive(struct caller *caller)
 	return got;
 }
 
+/* It is not even read. */
+static void refuse(struct caller *caller, const char *text)
+{
+	account_refuse(caller->verbs->account, caller->who, "",
+		       caller->verbs->machine->instance->name, EMSGSIZE, text);
+	caller_say(caller, EMSGSIZE, "%s", text);
+}
+
 static void turn_reading(struct caller *caller)
 {
 	ssize_t got = receive(caller);
@@ -110,7 +119,7 @@ static void turn_reading(struct caller *caller)
 	if (got == -EAGAIN || got == -EINTR)
 		return;
 	if (got == -EMSGSIZE) {
-		caller_say(caller, EMSGSIZE, "at most one descriptor comes with a request");
+		refuse(caller, "at most one descriptor comes with a request");
 		return;
 	}
 	if (got <= 0) {
@@ -123,8 +132,7 @@ static void turn_reading(struct caller *caller)
 		os_loop_change(caller->verbs->loop, caller->fd, 0);
 		request_carry_out(caller);
 	} else if (caller->request_length == VERBS_REQUEST_MAX) {
-		caller_say(caller, EMSGSIZE, "a request is one line of at most %u KiB",
-			   VERBS_REQUEST_MAX >> 10);
+		refuse(caller, "a request is one line of at most 64 KiB");
 	}
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit_command.h"
 #include "base/base.h"
 #include "client.h"
 #include "host.h"
@@ -34,6 +35,7 @@ static const struct {
 	{"quote", host_quote, "", "what the host's TPM says of the event log"},
 	{"evidence", host_evidence, "", "whether the host is in quarantine, and why"},
 	{"release", host_release, "REASON", "end the quarantine"},
+	{"audit", audit_main, "verify|show", "check or show the log of all commands"},
 };
 
 static void usage(FILE *to)

@@ -11,6 +11,10 @@
 struct request {
 	struct caller *caller;
 	struct machine *machine;
+	char verb[32]; /* as the caller wrote it; "": there is none */
+	char target[INSTANCE_NAME_MAX + CARD_NAME_MAX + 2]; /* instance, or instance/card */
+	uint64_t ticket;
+	bool accepted; /* it is in the audit log */
 	const json_t *object;
 	struct place place;
 	struct error error;
@@ -20,10 +24,27 @@ struct request {
  * -errno: `error` has the answer. */
 typedef int (*verb_fn)(struct request *request);
 
-static uint64_t new_ticket(struct caller *caller)
+static void name_target(struct request *request, const char *card)
 {
-	caller->ticket = ++caller->verbs->last_ticket;
-	return caller->ticket;
+	snprintf(request->target, sizeof(request->target), "%s%s%s",
+		 request->machine->instance->name, card ? "/" : "", card ? card : "");
+}
+
+/* The last step before anything is done. `ticket` 0: it is done as soon as it is answered. */
+static int accept_as(struct request *request, uint64_t ticket)
+{
+	int ret = account_accept(request->caller->verbs->account, ticket, request->caller->who,
+				 request->verb, request->target, &request->error);
+
+	request->accepted = ret == 0;
+	request->ticket = ticket;
+	return ret;
+}
+
+static int accept_request(struct request *request)
+{
+	request->caller->ticket = ++request->caller->verbs->last_ticket;
+	return accept_as(request, request->caller->ticket);
 }
 
 static int expect_members(struct request *request, const char *const *known)
@@ -101,15 +122,17 @@ static int attach(struct request *request)
 				  &request->place);
 	if (ret < 0)
 		return ret;
+	name_target(request, card.name[0] ? card.name : card.kind->name);
 	ret = check_store(request, &card);
+	if (ret == 0)
+		ret = accept_request(request);
 	if (ret == 0)
 		ret = take_key(request, &card);
 	if (ret < 0) {
 		card_spec_free(&card);
 		return ret;
 	}
-	return slots_attach(request->machine, &card, new_ticket(request->caller), false,
-			    &request->error);
+	return slots_attach(request->machine, &card, request->ticket, false, &request->error);
 }
 
 static int detach(struct request *request)
@@ -131,8 +154,12 @@ static int detach(struct request *request)
 		ret = expect_running(request);
 	if (ret < 0)
 		return ret;
-	return slots_detach(request->machine, card, force, seconds * NS_PER_S,
-			    new_ticket(request->caller), &request->error);
+	name_target(request, card);
+	ret = accept_request(request);
+	if (ret < 0)
+		return ret;
+	return slots_detach(request->machine, card, force, seconds * NS_PER_S, request->ticket,
+			    &request->error);
 }
 
 static int update(struct request *request)
@@ -152,8 +179,11 @@ static int update(struct request *request)
 		ret = expect_running(request);
 	if (ret < 0)
 		return ret;
-	return restart_update(request->machine, card, program, new_ticket(request->caller),
-			      &request->error);
+	name_target(request, card);
+	ret = accept_request(request);
+	if (ret < 0)
+		return ret;
+	return restart_update(request->machine, card, program, request->ticket, &request->error);
 }
 
 static int resize(struct request *request)
@@ -171,8 +201,11 @@ static int resize(struct request *request)
 		ret = expect_running(request);
 	if (ret < 0)
 		return ret;
-	return tasks_resize(request->machine, card, size, new_ticket(request->caller),
-			    &request->error);
+	name_target(request, card);
+	ret = accept_request(request);
+	if (ret < 0)
+		return ret;
+	return tasks_resize(request->machine, card, size, request->ticket, &request->error);
 }
 
 static int snapshot(struct request *request)
@@ -189,14 +222,20 @@ static int snapshot(struct request *request)
 		ret = error_set(&request->error, EINVAL, "no descriptor came with the request");
 	if (ret < 0)
 		return ret;
+	name_target(request, card);
+	ret = accept_request(request);
+	if (ret < 0)
+		return ret;
 	return tasks_snapshot(request->machine, card, os_steal_fd(&request->caller->descriptor),
-			      new_ticket(request->caller), &request->error);
+			      request->ticket, &request->error);
 }
 
 static int status(struct request *request)
 {
 	int ret = expect_none(request);
 
+	if (ret == 0)
+		ret = accept_as(request, 0);
 	if (ret == 0)
 		caller_answer(request->caller, report_make(request->machine));
 	return ret;
@@ -208,10 +247,12 @@ static int order(struct request *request, enum command_verb verb)
 
 	if (ret == 0)
 		ret = expect_running(request);
+	if (ret == 0)
+		ret = accept_request(request);
 	if (ret < 0)
 		return ret;
 	ret = orders_push(request->machine,
-			  (struct order){.verb = verb, .ticket = new_ticket(request->caller)});
+			  (struct order){.verb = verb, .ticket = request->ticket});
 	return ret < 0 ? error_set(&request->error, EBUSY, "too many commands wait") : 0;
 }
 
@@ -237,6 +278,8 @@ static int stop(struct request *request)
 
 	if (ret == 0)
 		ret = expect_running(request);
+	if (ret == 0)
+		ret = accept_as(request, ACCOUNT_AT_END);
 	if (ret < 0)
 		return ret;
 	if (orders_push(request->machine, (struct order){.verb = COMMAND_SHUTDOWN}) < 0)
@@ -249,6 +292,8 @@ static int kill_guest(struct request *request)
 {
 	int ret = expect_none(request);
 
+	if (ret == 0)
+		ret = accept_as(request, ACCOUNT_AT_END);
 	if (ret < 0)
 		return ret;
 	machine_kill(request->machine);
@@ -260,6 +305,8 @@ static int console(struct request *request)
 {
 	int ret = expect_none(request);
 
+	if (ret == 0)
+		ret = accept_as(request, 0);
 	if (ret < 0)
 		return ret;
 	request->caller->follows = true;
@@ -284,11 +331,23 @@ static int run_verb(struct request *request)
 
 	if (ret < 0)
 		return ret;
+	snprintf(request->verb, sizeof(request->verb), "%s", name);
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
 		if (!strcmp(verbs[i].name, name))
 			return verbs[i].run(request);
 	}
 	return strict_refuse(&request->place, "verb", "there is no such verb");
+}
+
+static void not_done(struct request *request)
+{
+	struct account *account = request->caller->verbs->account;
+
+	if (request->accepted)
+		account_outcome(account, request->ticket, request->error.code, request->error.text);
+	else
+		account_refuse(account, request->caller->who, request->verb, request->target,
+			       request->error.code, request->error.text);
 }
 
 void request_carry_out(struct caller *caller)
@@ -297,6 +356,7 @@ void request_carry_out(struct caller *caller)
 	json_t *object = NULL;
 	int ret;
 
+	name_target(&request, NULL);
 	request.place = (struct place){.file = "request", .error = &request.error};
 	ret = strict_parse("request", caller->request, caller->request_length, &object,
 			   &request.error);
@@ -305,6 +365,8 @@ void request_carry_out(struct caller *caller)
 		ret = run_verb(&request);
 	}
 	json_decref(object);
+	if (ret < 0)
+		not_done(&request);
 	if (ret < 0)
 		caller_say(caller, request.error.code, "%s", request.error.text);
 }

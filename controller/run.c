@@ -16,6 +16,7 @@
 #include "os/fd.h"
 #include "programs.h"
 #include "run.h"
+#include "account.h"
 #include "verbs.h"
 
 #define FINISH_CONSOLE_MS 2000
@@ -27,6 +28,7 @@ struct run {
 	const char *console; /* path or "-" */
 	const char *state;   /* NULL: the usual place */
 	const char *tpm;     /* NULL: none */
+	const char *audit;   /* folder; NULL: by the name */
 
 	struct instance instance;
 	struct os_loop *loop;
@@ -37,13 +39,14 @@ struct run {
 	struct machine machine;
 	struct console shown;
 	struct verbs verbs;
+	struct account account;
 };
 
 static void usage(FILE *to)
 {
 	fputs("usage: karuta-controller run INSTANCE.json [--name NAME] [--socket PATH] "
 	      "[--console FILE|-]\n"
-	      "       [--state FOLDER] [--tpm TCTI]\n"
+	      "       [--state FOLDER] [--tpm TCTI] [--audit FOLDER]\n"
 	      "\n"
 	      "Launches the instance that the file describes (karuta-instance(5)) and stays until "
 	      "it ends.\n"
@@ -56,6 +59,9 @@ static void usage(FILE *to)
 	      "/var/lib/karuta/host\n"
 	      "  --tpm TCTI      extend the event log into this TPM, device:/dev/tpmrm0 for "
 	      "instance\n"
+	      "  --audit FOLDER  keep the log of all commands here instead of "
+	      "instance/NAME in\n"
+	      "                  /var/lib/karuta/audit\n"
 	      "\n"
 	      "Exit code: 0 the guest powered off, 1 failed, crashed or was killed, 2 wrong "
 	      "usage or\nspecification, 128 + N killed for signal N.\n",
@@ -66,13 +72,10 @@ static void usage(FILE *to)
 static int read_options(struct run *run, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"name", required_argument, NULL, 'n'},
-		{"socket", required_argument, NULL, 's'},
-		{"console", required_argument, NULL, 'c'},
-		{"state", required_argument, NULL, 'S'},
-		{"tpm", required_argument, NULL, 't'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
+		{"name", required_argument, NULL, 'n'},	   {"socket", required_argument, NULL, 's'},
+		{"console", required_argument, NULL, 'c'}, {"state", required_argument, NULL, 'S'},
+		{"tpm", required_argument, NULL, 't'},	   {"audit", required_argument, NULL, 'a'},
+		{"help", no_argument, NULL, 'h'},	   {0},
 	};
 	int option;
 
@@ -92,6 +95,9 @@ static int read_options(struct run *run, int argc, char **argv)
 			break;
 		case 't':
 			run->tpm = optarg;
+			break;
+		case 'a':
+			run->audit = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -154,14 +160,26 @@ static int take_signals(struct run *run, struct error *error)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ,
-	       SIG_IGN); /* a volume's file that may not grow gives an error, not the end */
+	/* A log or a volume's file that may not grow gives an error, not the end. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return error_set(error, errno, "block signals: %s", strerror(errno));
 	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run->signals < 0)
 		return error_set(error, errno, "signalfd: %s", strerror(errno));
 	return 0;
+}
+
+/* Whoever sends one could send SIGKILL as well: it is obeyed also when it cannot be written. */
+static void write_signal(struct run *run, const struct signalfd_siginfo *info)
+{
+	struct error error = {0};
+	char who[32];
+
+	snprintf(who, sizeof(who), "uid %u pid %u", info->ssi_uid, info->ssi_pid);
+	if (account_accept(&run->account, ACCOUNT_AT_END, who, strsignal((int)info->ssi_signo),
+			   run->instance.name, &error) < 0)
+		machine_note(&run->machine, "%s", error.text);
 }
 
 /* The first presses the power button, the second pulls the plug. */
@@ -174,6 +192,7 @@ static void on_signal(void *context, int fd, uint32_t events)
 	(void)events;
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	write_signal(run, &info);
 	if (!run->asked && machine->state == MACHINE_RUNNING &&
 	    orders_push(machine, (struct order){.verb = COMMAND_SHUTDOWN}) == 0) {
 		machine_note(machine, "power button pressed; once more to kill");
@@ -201,6 +220,25 @@ static int verify(struct run *run, struct error *error)
 		host.count, (unsigned long long)host.release, programs_signer(&host),
 		programs_attestation(&host), (double)host.took_ns / NS_PER_MS);
 	return 0;
+}
+
+/* The launch is the first command. */
+static int open_account(struct run *run, struct error *error)
+{
+	char what[INSTANCE_NAME_MAX + 16], path[4096], who[32];
+	int ret = 0;
+
+	snprintf(what, sizeof(what), "instance/%s", run->instance.name);
+	snprintf(who, sizeof(who), "uid %u pid %d", getuid(), getpid());
+	if (!run->audit)
+		ret = audit_path(what, path, sizeof(path), error);
+	if (ret == 0)
+		ret = audit_open(&run->account.audit, run->audit ? run->audit : path, &AUDIT_LIMITS,
+				 error);
+	if (ret == 0)
+		ret = account_accept(&run->account, ACCOUNT_AT_END, who, "run", run->instance.name,
+				     error);
+	return ret;
 }
 
 static int start(struct run *run, struct error *error)
@@ -231,9 +269,12 @@ static int start(struct run *run, struct error *error)
 	if (ret == 0)
 		ret = os_loop_add(run->loop, run->signals, EPOLLIN, on_signal, run);
 	if (ret == 0)
-		ret = verbs_open(&run->verbs, &run->machine, run->loop, run->instance.name,
-				 run->socket, error);
-	/* 5. The programs. */
+		ret = verbs_open(&run->verbs, &run->machine, &run->account, run->loop,
+				 run->instance.name, run->socket, error);
+	/* 5. The audit log. */
+	if (ret == 0)
+		ret = open_account(run, error);
+	/* 6. The programs. */
 	if (ret == 0)
 		ret = machine_launch(&run->machine, &run->instance, run->loop, verbs_answer,
 				     &run->verbs, error);
@@ -273,6 +314,7 @@ static int until_end(struct run *run)
 static void finish(struct run *run)
 {
 	verbs_close(&run->verbs);
+	audit_close(&run->account.audit);
 	if (run->machine.instance)
 		machine_free(&run->machine);
 	os_loop_destroy(run->loop);
@@ -283,7 +325,11 @@ static void finish(struct run *run)
 
 int run_main(int argc, char **argv)
 {
-	struct run run = {.console = "-", .signals = -1, .out = -1, .verbs = VERBS_NONE};
+	struct run run = {.console = "-",
+			  .signals = -1,
+			  .out = -1,
+			  .verbs = VERBS_NONE,
+			  .account = ACCOUNT_NONE};
 	struct error error = {0};
 	int code = read_options(&run, argc, argv);
 
@@ -291,6 +337,7 @@ int run_main(int argc, char **argv)
 		return code - 1;
 	if (start(&run, &error) < 0) {
 		fprintf(stderr, "karuta-controller: %s\n", error.text);
+		account_outcome(&run.account, ACCOUNT_AT_END, error.code, error.text);
 		code = error.code == EINVAL && !run.loop ? 2 : 1;
 	} else {
 		code = until_end(&run);

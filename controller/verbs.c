@@ -15,14 +15,13 @@
 #define IDLE_PAUSE_MS 1000
 
 /* The file's mode says the same; a descriptor of the socket could have been handed on. */
-static bool is_one_of_us(int fd)
+static bool is_one_of_us(int fd, struct ucred *peer)
 {
-	struct ucred peer;
-	socklen_t length = sizeof(peer);
+	socklen_t length = sizeof(*peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length) < 0)
 		return false;
-	return peer.uid == 0 || peer.uid == geteuid();
+	return peer->uid == 0 || peer->uid == geteuid();
 }
 
 static struct caller *free_caller(struct verbs *verbs)
@@ -47,23 +46,25 @@ static void on_caller(void *context, int socket, uint32_t events)
 	struct verbs *verbs = context;
 	CLEANUP_CLOSE int fd = accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct caller *caller = free_caller(verbs);
+	struct ucred peer;
 
 	(void)events;
-	if (fd < 0 || !is_one_of_us(fd))
+	if (fd < 0 || !is_one_of_us(fd, &peer))
 		return;
 	if (caller)
-		caller_begin(caller, verbs, os_steal_fd(&fd));
+		caller_begin(caller, verbs, os_steal_fd(&fd), &peer);
 	else
 		refuse(fd);
 }
 
-int verbs_open(struct verbs *verbs, struct machine *machine, struct os_loop *loop, const char *name,
-	       const char *given, struct error *error)
+int verbs_open(struct verbs *verbs, struct machine *machine, struct account *account,
+	       struct os_loop *loop, const char *name, const char *given, struct error *error)
 {
 	int ret;
 
 	*verbs = VERBS_NONE;
 	verbs->machine = machine;
+	verbs->account = account;
 	verbs->loop = loop;
 	for (size_t i = 0; i < VERBS_CALLERS; i++)
 		verbs->callers[i] = (struct caller){.fd = -1, .descriptor = -1};
@@ -98,6 +99,7 @@ void verbs_answer(void *context, uint64_t ticket, int code, const char *text)
 {
 	struct verbs *verbs = context;
 
+	account_outcome(verbs->account, ticket, code, text);
 	for (size_t i = 0; i < VERBS_CALLERS; i++) {
 		if (verbs->callers[i].state == CALLER_WAITING && verbs->callers[i].ticket == ticket)
 			caller_say(&verbs->callers[i], code, "%s", text);
@@ -120,6 +122,7 @@ static void tell_end(struct caller *caller, int exit_code, const char *outcome)
 
 void verbs_end(struct verbs *verbs, int exit_code, const char *outcome)
 {
+	account_end(verbs->account, outcome);
 	for (size_t i = 0; i < VERBS_CALLERS; i++)
 		tell_end(&verbs->callers[i], exit_code, outcome);
 }

@@ -18,8 +18,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
+#include "account.h"
 #include "base/error.h"
 #include "console.h"
 #include "machine.h"
@@ -40,6 +42,7 @@ struct caller {
 	struct verbs *verbs;
 	enum caller_state state;
 	int fd;
+	char who[32];	/* for the audit log */
 	int descriptor; /* that came with the request; -1 */
 	uint64_t ticket;
 	uint64_t deadline;
@@ -54,6 +57,7 @@ struct caller {
 
 struct verbs {
 	struct machine *machine;
+	struct account *account;
 	struct os_loop *loop;
 	int socket;
 	struct sockaddr_un address; /* what to remove at the end */
@@ -64,8 +68,8 @@ struct verbs {
 #define VERBS_NONE ((struct verbs){.socket = -1})
 
 /* `verbs` must not move in memory until it is closed. */
-int verbs_open(struct verbs *verbs, struct machine *machine, struct os_loop *loop, const char *name,
-	       const char *given, struct error *error);
+int verbs_open(struct verbs *verbs, struct machine *machine, struct account *account,
+	       struct os_loop *loop, const char *name, const char *given, struct error *error);
 /* Consoles that are followed, deadlines. Returns after how many ms there may be something. */
 int verbs_turn(struct verbs *verbs);
 /* machine_answer_fn */
@@ -75,7 +79,7 @@ void verbs_end(struct verbs *verbs, int exit_code, const char *outcome);
 void verbs_close(struct verbs *verbs);
 
 /* caller.c */
-void caller_begin(struct caller *caller, struct verbs *verbs, int fd);
+void caller_begin(struct caller *caller, struct verbs *verbs, int fd, const struct ucred *peer);
 /* Takes what has come and sends what can go. */
 void caller_turn(struct caller *caller, uint64_t now);
 void caller_end(struct caller *caller);

@@ -11,15 +11,15 @@ _karuta_controller_instances() {
 
 _karuta_controller() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='run status attach detach update resize snapshot console stop kill reset pause resume verify quote evidence release --help --version'
+	local commands='run status attach detach update resize snapshot console stop kill reset pause resume audit verify quote evidence release --help --version'
 	local options='--socket --help' words=
 
 	case $previous in
-	--socket | --console | --state)
+	--socket | --console | --state | --audit)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
-	--timeout | --name | --nonce) return ;;
+	--timeout | --name | --nonce | --from) return ;;
 	--tpm)
 		COMPREPLY=(device:/dev/tpmrm0)
 		return
@@ -30,10 +30,11 @@ _karuta_controller() {
 		return
 	fi
 	case ${COMP_WORDS[1]} in
-	run) options+=' --name --console --state --tpm' ;;
+	run) options+=' --name --console --state --tpm --audit' ;;
 	verify) options='--tpm --state --help' ;;
 	quote) options='--tpm --nonce --state --help' ;;
 	evidence | release) options='--state --help' ;;
+	audit) options='--json --from --help' ;;
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
 	stop) options+=' --timeout' ;;
@@ -45,6 +46,11 @@ _karuta_controller() {
 		return
 	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
+	elif [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = audit ]; then
+		words='verify show'
+	elif [ "${COMP_WORDS[1]}" = audit ]; then
+		mapfile -t COMPREPLY < <(compgen -d -- "$word")
+		return
 	elif [ "$COMP_CWORD" = 2 ]; then
 		words=$(_karuta_controller_instances)
 	elif [ "${COMP_WORDS[1]}" = attach ]; then

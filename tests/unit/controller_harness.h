@@ -91,7 +91,7 @@ static inline pid_t run(const char *kernel, const char *cards)
 		if (dup2(open("key", O_RDONLY | O_CLOEXEC), 52) < 0)
 			_exit(91);
 		execl("./karuta-controller", "karuta-controller", "run", "i.json", "--socket", "s",
-		      "--state", "state", tpm ? "--tpm" : NULL, tpm, NULL);
+		      "--audit", "audit", "--state", "state", tpm ? "--tpm" : NULL, tpm, NULL);
 		_exit(92);
 	}
 	return pid;

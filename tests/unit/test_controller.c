@@ -439,6 +439,69 @@ static void passes_limits_on(void **state)
 	kill_instance(pid);
 }
 
+static void every_command_is_in_the_audit_log(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	sh("rm -r audit");
+	pid = run_until_running("GOOD", "");
+	assert_int_equal(sh("./karuta-controller attach test kind=volume name=x store=fail.vol "
+			    "key_fd=9 --socket s 9<key"),
+			 1);
+	assert_int_equal(VERB("detach test nothere"), 1);
+	raw("{\"verb\": \"pray\"}\n", 17);
+	raw("nonsense\n", 9);
+	assert_int_equal(VERB("attach test kind=null name=n"), 0);
+	assert_int_equal(VERB("stop test"), 0);
+	assert_int_equal(wait_end(pid), 0);
+	assert_int_equal(sh("./karuta-controller audit verify audit"), 0);
+	assert_true(says(" are as they were written"));
+	assert_int_equal(sh("./karuta-controller audit show --json audit | jq -r '.[] | "
+			    "select(.verb != \"status\") | [.caller // \"-\", .verb // \"-\", "
+			    ".object // \"-\", .code, .text] | @tsv' | "
+			    "sed -E 's/uid [0-9]+ pid [0-9]+/U/; s/\\t/|/g'"),
+			 0);
+	assert_string_equal(
+		output, "U|run|test|0|accepted\n"
+			"U|attach|test/x|0|accepted\n"
+			"-|-|-|5|card x (slot 1): the store is broken\n"
+			"U|detach|test/nothere|0|accepted\n"
+			"-|-|-|2|there is no card or taken slot nothere\n"
+			"U|pray|test|22|request: verb: there is no such verb\n"
+			"U||test|22|request:1:8: not JSON: '[' or '{' expected near 'nonsense'\n"
+			"U|attach|test/n|0|accepted\n"
+			"-|-|-|0|card n (slot 1) attached\n"
+			"U|stop|test|0|accepted\n"
+			"-|-|-|0|powered off by the guest\n"
+			"-|-|-|0|powered off by the guest\n");
+	assert_int_not_equal(sh("grep -r sesame audit"), 0);
+	sh("sed -i 's/nothere/nowhere/' audit/*.log");
+	assert_int_equal(sh("./karuta-controller audit verify audit"), 1);
+	assert_true(says("was changed"));
+	sh("rm -r audit");
+}
+
+/* A log that cannot grow, as on a full disk. */
+static void no_command_without_its_line(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "");
+
+	(void)state;
+	assert_int_equal(
+		sh("prlimit --fsize=$(($(cat audit/*.log | wc -c) + 8)):unlimited --pid %d", pid),
+		0);
+	assert_int_equal(VERB("pause test"), 1);
+	assert_true(says("instance test: the audit log cannot be written: File too large"));
+	assert_int_equal(VERB("status test"), 1);
+	assert_int_equal(kill(pid, 0), 0);
+	assert_int_equal(sh("prlimit --fsize=unlimited --pid %d", pid), 0);
+	assert_int_equal(VERB("status test"), 0);
+	assert_true(says("test: running"));
+	kill_instance(pid);
+	assert_int_equal(sh("./karuta-controller audit verify audit"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -462,6 +525,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_says_no_more_is_answered),
 		cmocka_unit_test(half_requests_hold_nobody_up),
 		cmocka_unit_test(console_is_followed),
+		cmocka_unit_test(every_command_is_in_the_audit_log),
+		cmocka_unit_test(no_command_without_its_line),
 	};
 
 	be_what_is_launched(argc, argv);
