@@ -181,7 +181,8 @@ static int fit_member(struct fitting *fitting, const struct card_spec *card, siz
 	return 0;
 }
 
-static int fit_all(struct fitting *fitting, struct slot *slot, struct error *error)
+static int fit_all(struct fitting *fitting, const struct machine *machine, struct slot *slot,
+		   struct error *error)
 {
 	const struct card_spec *card = &slot->card;
 	struct link *commands = fitting->commands;
@@ -196,7 +197,7 @@ static int fit_all(struct fitting *fitting, struct slot *slot, struct error *err
 	launch_give_option(&fitting->launch, "--state-fd", slot->area.fd);
 	if (fitting->stands_by)
 		launch_option(&fitting->launch, "--stand-by", NULL);
-	launch_user(&fitting->launch, slot->number);
+	launch_user(&fitting->launch, machine->users, slot->number);
 	for (size_t i = 0; ret == 0 && i < card->kind->member_count; i++)
 		ret = fit_member(fitting, card, i, error);
 	return ret;
@@ -222,7 +223,7 @@ static int start(struct machine *machine, struct slot *slot, bool beside, struct
 	int ret = launch_begin(&fitting.launch, slot->card.kind->program, slot->kit.program, error);
 
 	if (ret == 0)
-		ret = fit_all(&fitting, slot, error);
+		ret = fit_all(&fitting, machine, slot, error);
 	if (ret == 0)
 		ret = run(machine, slot, &fitting, error);
 	os_close(&slot->bus.theirs);
@@ -313,7 +314,7 @@ static void give_all(struct machine *machine, const struct machine_files *files,
 	launch_give_option(launch, "--kernel-fd", files->kernel);
 	if (files->initrd >= 0)
 		launch_give_option(launch, "--initrd-fd", files->initrd);
-	launch_user(launch, 0);
+	launch_user(launch, machine->users, 0);
 }
 
 int fit_hypervisor(struct machine *machine, struct error *error)

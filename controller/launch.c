@@ -13,11 +13,10 @@
 #include "os/fd.h"
 #include "programs.h"
 
-/* User and group ids nobody else has: 64 for each instance, by the controller's pid (at most 2^22:
- * PID_MAX_LIMIT), the first is the hypervisor's. The last is below 2^31. */
-#define UID_BASE	 0x70000000u
-#define UID_INSTANCES	 0x3fffffu
-#define UID_PER_INSTANCE 64u
+/* User and group ids nobody else has: by the controller's pid (at most 2^22: PID_MAX_LIMIT), the
+ * first is the hypervisor's. The last is below 2^31. */
+#define UID_BASE      0x70000000u
+#define UID_INSTANCES 0x3fffffu
 
 int launch_begin(struct launch *launch, const char *program, int file, struct error *error)
 {
@@ -88,13 +87,15 @@ void launch_give_words(struct launch *launch, int fd)
 	give(launch, fd, STDERR_FILENO);
 }
 
-void launch_user(struct launch *launch, unsigned index)
+uint32_t launch_users_of_process(void)
 {
-	uint32_t instance = (uint32_t)getpid() & UID_INSTANCES;
+	return UID_BASE + ((uint32_t)getpid() & UID_INSTANCES) * LAUNCH_USERS_PER_INSTANCE;
+}
 
+void launch_user(struct launch *launch, uint32_t users, unsigned index)
+{
 	if (geteuid() == 0)
-		launch_option(launch, "--user", "%u",
-			      UID_BASE + instance * UID_PER_INSTANCE + index % UID_PER_INSTANCE);
+		launch_option(launch, "--user", "%u", users + index % LAUNCH_USERS_PER_INSTANCE);
 }
 
 int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *error)

@@ -8,6 +8,7 @@
 #define KARUTA_CONTROLLER_LAUNCH_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -40,8 +41,12 @@ int launch_give(struct launch *launch, int fd);
 void launch_give_option(struct launch *launch, const char *option, int fd);
 /* As the new program's standard error. */
 void launch_give_words(struct launch *launch, int fd);
-/* Own user and group for one program of an instance, when the controller is root. */
-void launch_user(struct launch *launch, unsigned index);
+/* Each instance has so many user and group ids that nobody else has. */
+#define LAUNCH_USERS_PER_INSTANCE 64u
+/* The first of them, for a controller that has one instance: by its process. */
+uint32_t launch_users_of_process(void);
+/* Own user and group for one program of the instance, when the controller is root. */
+void launch_user(struct launch *launch, uint32_t users, unsigned index);
 
 int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *error);
 void launch_free(struct launch *launch);

@@ -48,12 +48,14 @@ static int launch_cards(struct machine *machine, struct error *error)
 	return ret;
 }
 
-int machine_launch(struct machine *machine, struct instance *instance, struct os_loop *loop,
-		   machine_answer_fn answer, void *context, struct error *error)
+int machine_launch(struct machine *machine, struct instance *instance, uint32_t users,
+		   struct os_loop *loop, machine_answer_fn answer, void *context,
+		   struct error *error)
 {
 	int ret;
 
 	*machine = (struct machine){.instance = instance,
+				    .users = users,
 				    .loop = loop,
 				    .answer = answer,
 				    .answer_context = context,

@@ -156,6 +156,7 @@ typedef void (*machine_answer_fn)(void *context, uint64_t ticket, int code, cons
 
 struct machine {
 	struct instance *instance; /* the caller's; its cards move into their slots */
+	uint32_t users;		   /* launch.h: the first of its user ids */
 	struct os_loop *loop;
 	machine_answer_fn answer;
 	void *answer_context;
@@ -177,8 +178,9 @@ struct machine {
 };
 
 /* machine.c. Launches everything; the machine must not move in memory afterwards. */
-int machine_launch(struct machine *machine, struct instance *instance, struct os_loop *loop,
-		   machine_answer_fn answer, void *context, struct error *error);
+int machine_launch(struct machine *machine, struct instance *instance, uint32_t users,
+		   struct os_loop *loop, machine_answer_fn answer, void *context,
+		   struct error *error);
 /* Takes every step that can be taken. Returns after how many ms there may be another. */
 int machine_turn(struct machine *machine);
 void machine_free(struct machine *machine);

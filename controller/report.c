@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+
 #include <stdio.h>
 
 #include "base/base.h"
 #include "programs.h"
 #include "quarantine.h"
-#include "verbs.h"
 
 static const char *const machine_states[] = {
 	[MACHINE_STARTING] = "starting", [MACHINE_RUNNING] = "running", [MACHINE_PAUSED] = "paused",

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "os/fd.h"
+#include "report.h"
 #include "verbs.h"
 
 /* A request that is being carried out. */

@@ -276,8 +276,8 @@ static int start(struct run *run, struct error *error)
 		ret = open_account(run, error);
 	/* 6. The programs. */
 	if (ret == 0)
-		ret = machine_launch(&run->machine, &run->instance, run->loop, verbs_answer,
-				     &run->verbs, error);
+		ret = machine_launch(&run->machine, &run->instance, launch_users_of_process(),
+				     run->loop, verbs_answer, &run->verbs, error);
 	if (ret == 0)
 		console_begin(&run->shown, run->machine.console.view, run->out);
 	return ret;

@@ -91,7 +91,4 @@ __attribute__((format(printf, 3, 4))) void caller_say(struct caller *caller, int
 /* requests.c: carries out the complete request. It always leads to one answer. */
 void request_carry_out(struct caller *caller);
 
-/* report.c: the answer to "status"; NULL: out of memory. */
-json_t *report_make(const struct machine *machine);
-
 #endif
