@@ -182,3 +182,21 @@ int host_release(int argc, char **argv)
 	puts("the quarantine is over");
 	return 0;
 }
+
+int host_must_be_released(const char *state, const char *tpm, struct error *error)
+{
+	struct programs_host host;
+	int ret;
+
+	programs_use_state(state);
+	programs_use_tpm(tpm);
+	ret = programs_verify(&host, error);
+	if (ret < 0)
+		return ret;
+	fprintf(stderr,
+		"karuta-controller: %zu files are those of release %llu (%s), %s; "
+		"measured in %.1f ms\n",
+		host.count, (unsigned long long)host.release, programs_signer(&host),
+		programs_attestation(&host), (double)host.took_ns / NS_PER_MS);
+	return 0;
+}

@@ -3,9 +3,15 @@
 #ifndef KARUTA_CONTROLLER_HOST_H
 #define KARUTA_CONTROLLER_HOST_H
 
+#include "base/error.h"
+
 int host_verify(int argc, char **argv);
 int host_quote(int argc, char **argv);
 int host_evidence(int argc, char **argv);
 int host_release(int argc, char **argv);
+
+/* For those that launch: the verified start, told on standard error. Where the state is and which
+ * TPM holds for all that is measured from then on. */
+int host_must_be_released(const char *state, const char *tpm, struct error *error);
 
 #endif

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * karuta-controller launches and watches the programs of a host: so far those of one instance, in
- * the foreground. The table below is the table of contents.
+ * karuta-controller launches and watches the programs of a host: those of one instance in the
+ * foreground, or of many for callers over the network. The table below is the table of contents.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "audit_command.h"
 #include "base/base.h"
+#include "call.h"
 #include "client.h"
 #include "host.h"
 #include "run.h"
+#include "serve.h"
 
 static const struct {
 	const char *name;
@@ -19,6 +21,8 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{"run", run_main, "INSTANCE.json", "launch an instance and stay until it ends"},
+	{"serve", serve_main, "", "run the instances of a host for callers over the network"},
+	{"call", call_main, "HOST VERB", "ask the controller of a host for something"},
 	{"status", client_status, "NAME", "what an instance and its cards do"},
 	{"attach", client_attach, "NAME CARD", "put a card into a slot while the guest runs"},
 	{"detach", client_detach, "NAME CARD", "take a card out"},

@@ -14,7 +14,7 @@
 #include "instance.h"
 #include "machine.h"
 #include "os/fd.h"
-#include "programs.h"
+#include "host.h"
 #include "run.h"
 #include "account.h"
 #include "verbs.h"
@@ -203,25 +203,6 @@ static void on_signal(void *context, int fd, uint32_t events)
 	run->asked = true;
 }
 
-/* Nothing is started on a host that is not what was released. */
-static int verify(struct run *run, struct error *error)
-{
-	struct programs_host host;
-	int ret;
-
-	programs_use_state(run->state);
-	programs_use_tpm(run->tpm);
-	ret = programs_verify(&host, error);
-	if (ret < 0)
-		return ret;
-	fprintf(stderr,
-		"karuta-controller: %zu files are those of release %llu (%s), %s; "
-		"measured in %.1f ms\n",
-		host.count, (unsigned long long)host.release, programs_signer(&host),
-		programs_attestation(&host), (double)host.took_ns / NS_PER_MS);
-	return 0;
-}
-
 /* The launch is the first command. */
 static int open_account(struct run *run, struct error *error)
 {
@@ -254,7 +235,7 @@ static int start(struct run *run, struct error *error)
 	if (ret < 0)
 		return ret;
 	/* 2. Whether this is the host that it is to be run on. */
-	ret = verify(run, error);
+	ret = host_must_be_released(run->state, run->tpm, error);
 	if (ret < 0)
 		return ret;
 	/* 3. Where its console and its notes go. */

@@ -43,8 +43,13 @@ static void show_host(const json_t *host)
 void show_status(const json_t *status)
 {
 	const json_t *cards = json_object_get(status, "cards");
+	const json_t *exit_code = json_object_get(status, "exit");
 	double seconds = (double)number_of(status, "uptime_ms") / 1000;
 
+	if (exit_code) {
+		printf("%s: ended: %s\n", text_of(status, "name"), text_of(status, "text"));
+		return;
+	}
 	printf("%s: %s for %.1f s, %lld MiB, %lld cpus, pid %lld\n", text_of(status, "name"),
 	       text_of(status, "state"), seconds, (long long)(number_of(status, "memory") >> 20),
 	       (long long)number_of(status, "cpus"), (long long)number_of(status, "pid"));
@@ -54,6 +59,20 @@ void show_status(const json_t *status)
 		       "reads", "writes");
 	for (size_t i = 0; i < json_array_size(cards); i++)
 		show_card(json_array_get(cards, i));
+}
+
+void show_list(const json_t *list)
+{
+	const json_t *instances = json_object_get(list, "instances");
+
+	printf("%-24s %-9s %8s %5s  %s\n", "name", "state", "MiB", "cpus", "");
+	for (size_t i = 0; i < json_array_size(instances); i++) {
+		const json_t *instance = json_array_get(instances, i);
+
+		printf("%-24s %-9s %8lld %5lld  %s\n", text_of(instance, "name"),
+		       text_of(instance, "state"), (long long)(number_of(instance, "memory") >> 20),
+		       (long long)number_of(instance, "cpus"), text_of(instance, "text"));
+	}
 }
 
 void show_json(const json_t *json)

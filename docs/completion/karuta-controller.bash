@@ -11,15 +11,15 @@ _karuta_controller_instances() {
 
 _karuta_controller() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='run status attach detach update resize snapshot console stop kill reset pause resume audit verify quote evidence release --help --version'
+	local commands='run serve call status attach detach update resize snapshot console stop kill reset pause resume audit verify quote evidence release --help --version'
 	local options='--socket --help' words=
 
 	case $previous in
-	--socket | --console | --state | --audit)
+	--socket | --console | --state | --audit | --ca | --cert | --key | --files)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
-	--timeout | --name | --nonce | --from) return ;;
+	--timeout | --name | --nonce | --from | --listen | --id) return ;;
 	--tpm)
 		COMPREPLY=(device:/dev/tpmrm0)
 		return
@@ -35,6 +35,8 @@ _karuta_controller() {
 	quote) options='--tpm --nonce --state --help' ;;
 	evidence | release) options='--state --help' ;;
 	audit) options='--json --from --help' ;;
+	serve) options='--listen --ca --cert --key --files --audit --state --tpm --help' ;;
+	call) options='--ca --cert --key --timeout --id --json --help' ;;
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
 	stop) options+=' --timeout' ;;
@@ -46,6 +48,13 @@ _karuta_controller() {
 		return
 	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
+	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" = 3 ]; then
+		words='list status launch attach detach update resize stop kill reset pause resume'
+	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
+		mapfile -t COMPREPLY < <(compgen -W 'instance= card= spec= keys= force=true timeout= size=' -- "$word"; compgen -f -- "$word")
+		return
+	elif [[ ${COMP_WORDS[1]} == @(call|serve) ]]; then
+		return
 	elif [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = audit ]; then
 		words='verify show'
 	elif [ "${COMP_WORDS[1]}" = audit ]; then

@@ -162,6 +162,23 @@ __attribute__((unused)) static inline int sign(const char *where, unsigned relea
 		  where, programs, release, programs);
 }
 
+/* The controller closes a caller's connection a little after the caller has gone: the count that
+ * stays. */
+static inline unsigned settled_fds(pid_t pid)
+{
+	unsigned count = count_fds(pid), same = 0;
+
+	for (unsigned i = 0; i < 100 && same < 4; i++) {
+		unsigned now;
+
+		usleep(50000);
+		now = count_fds(pid);
+		same = now == count ? same + 1 : 0;
+		count = now;
+	}
+	return count;
+}
+
 /* This program under the names of those that the controller launches. */
 static inline int make_folder(void **state)
 {

@@ -5,23 +5,6 @@
  */
 #include "controller_harness.h"
 
-/* The controller closes a caller's connection a little after the caller has gone: the count that
- * stays. */
-static unsigned settled_fds(pid_t pid)
-{
-	unsigned count = count_fds(pid), same = 0;
-
-	for (unsigned i = 0; i < 100 && same < 4; i++) {
-		unsigned now;
-
-		usleep(50000);
-		now = count_fds(pid);
-		same = now == count ? same + 1 : 0;
-		count = now;
-	}
-	return count;
-}
-
 static void boots_and_powers_off(void **state)
 {
 	pid_t pid = run_until_running("GOOD", "{\"kind\": \"null\", \"slot\": 7}");

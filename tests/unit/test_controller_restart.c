@@ -22,12 +22,6 @@ static void expect_fds(pid_t pid, unsigned count)
 	assert_int_equal(count_fds(pid), count);
 }
 
-static unsigned settled_fds(pid_t pid)
-{
-	usleep(200000);
-	return count_fds(pid);
-}
-
 static void kill_card(pid_t pid)
 {
 	assert_int_equal(sh("pkill -KILL -P %d -f karuta-card", pid), 0);

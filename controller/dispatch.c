@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dispatch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+
+struct call {
+	struct fleet *fleet;
+	char who[TLS_NAME_MAX + 16];
+	struct control_request request;
+	struct operation *operation; /* NULL: it only reads */
+	struct unit *unit;
+	char target[INSTANCE_NAME_MAX + CARD_NAME_MAX + 2]; /* instance, or instance/card */
+	bool accepted;					    /* it is in the audit log */
+	json_t *result;
+	struct error error;
+};
+
+/* One verb. Returns 0: `result` is the answer, or the operation waits for it; -errno: the error
+ * is. */
+typedef int (*call_fn)(struct call *call);
+
+/* ---- the audit log ---- */
+
+static int write_line(struct call *call, int code, const char *text, struct error *error)
+{
+	struct audit_record record = {.caller = call->who,
+				      .verb = call->request.verb_name,
+				      .object = call->target,
+				      .code = code,
+				      .text = text};
+
+	return audit_write(&call->fleet->audit, &record, error);
+}
+
+/* The last step before anything is done. */
+static int accept_call(struct call *call)
+{
+	int ret = write_line(call, 0, "accepted", &call->error);
+
+	if (ret < 0)
+		return ret;
+	call->accepted = true;
+	if (call->operation)
+		call->operation->line = audit_last(&call->fleet->audit);
+	return 0;
+}
+
+static void refuse_call(struct call *call)
+{
+	struct error error = {0};
+
+	if (write_line(call, call->error.code, call->error.text, &error) < 0)
+		fprintf(stderr, "karuta-controller: %s: %s\n", call->error.text, error.text);
+}
+
+/* ---- arguments ---- */
+
+static void copy_text(const struct control_value *value, char *to, size_t size)
+{
+	snprintf(to, size, "%.*s", value ? (int)value->length : 0, value ? value->text : "");
+}
+
+static void name_target(struct call *call, const char *instance, const char *card)
+{
+	snprintf(call->target, sizeof(call->target), "%s%s%s", instance, card[0] ? "/" : "", card);
+}
+
+/* The instance, and the card that is named, if any. */
+static int take_names(struct call *call, char card[CARD_NAME_MAX + 1])
+{
+	copy_text(control_value_find(&call->request, "card"), card, CARD_NAME_MAX + 1);
+	call->unit = fleet_find(call->fleet, call->target, &call->error);
+	if (!call->unit)
+		return -ESRCH;
+	name_target(call, call->unit->name, card);
+	return 0;
+}
+
+static int expect_running(struct call *call)
+{
+	enum machine_state state = call->unit->machine.state;
+
+	if (state == MACHINE_RUNNING || state == MACHINE_PAUSED)
+		return 0;
+	return error_set(&call->error, EBUSY, "the instance is %s",
+			 state == MACHINE_STARTING ? "still starting" : "ending");
+}
+
+/* Callers name files of one folder only: what else is on the host is not theirs to have opened. */
+static int check_path(struct call *call, const char *path)
+{
+	size_t length = strlen(call->fleet->files);
+
+	if (!strncmp(path, call->fleet->files, length) && path[length] == '/' &&
+	    !strstr(path, "/../") && strcmp(path + strlen(path) - 3, "/..") != 0)
+		return 0;
+	return error_set(&call->error, EACCES, "%s: is not in %s", path, call->fleet->files);
+}
+
+static int check_store(struct call *call, const struct card_spec *card)
+{
+	const struct card_value *store = card_spec_value(card, CARD_STORE);
+
+	return store && !card_store_is_ram(store->text) ? check_path(call, store->text) : 0;
+}
+
+static int check_files(struct call *call, const struct instance *instance)
+{
+	int ret = check_path(call, instance->kernel);
+
+	if (ret == 0 && instance->initrd)
+		ret = check_path(call, instance->initrd);
+	for (size_t i = 0; ret == 0 && i < instance->card_count; i++)
+		ret = check_store(call, &instance->cards[i]);
+	return ret;
+}
+
+/* ---- verbs ---- */
+
+static int list(struct call *call)
+{
+	int ret = accept_call(call);
+
+	if (ret == 0)
+		call->result = fleet_list(call->fleet);
+	return ret;
+}
+
+static int status(struct call *call)
+{
+	const struct unit *unit = fleet_find_any(call->fleet, call->target);
+	int ret;
+
+	if (!unit)
+		return error_set(&call->error, ESRCH, "there is no instance %s", call->target);
+	ret = accept_call(call);
+	if (ret == 0)
+		call->result = fleet_status(unit);
+	return ret;
+}
+
+static int check_instance(struct call *call, struct instance *instance)
+{
+	int ret = 0;
+
+	name_target(call, instance->name, "");
+	if (!instance->name[0])
+		ret = error_set(&call->error, EINVAL, "spec: name: missing");
+	if (ret == 0)
+		ret = check_files(call, instance);
+	if (ret == 0)
+		ret = accept_call(call);
+	/* From here on the numbers of keys are descriptors of ours. */
+	if (ret == 0)
+		ret = keys_hand_over(instance->cards, instance->card_count, &call->request,
+				     &call->error);
+	return ret;
+}
+
+static int launch(struct call *call)
+{
+	const struct control_value *spec = control_value_find(&call->request, "spec");
+	struct instance instance;
+	int ret = instance_parse(&instance, "spec", call->fleet->files, spec->text, spec->length,
+				 &call->error);
+
+	if (ret < 0)
+		return ret;
+	ret = check_instance(call, &instance);
+	if (ret < 0) {
+		instance_free(&instance);
+		return ret;
+	}
+	return fleet_launch(call->fleet, &instance, call->operation, &call->error);
+}
+
+static int parse_card(struct call *call, struct card_spec *card)
+{
+	const struct control_value *text = control_value_find(&call->request, "card");
+	struct place place = {.file = "card", .error = &call->error};
+	json_t *object = NULL;
+	int ret = strict_parse("card", text->text, text->length, &object, &call->error);
+
+	if (ret == 0)
+		ret = instance_parse_card(card, object, call->fleet->files, &place);
+	json_decref(object);
+	return ret;
+}
+
+static int check_card(struct call *call, struct card_spec *card)
+{
+	int ret = check_store(call, card);
+
+	name_target(call, call->unit->name, card->name[0] ? card->name : card->kind->name);
+	if (ret == 0)
+		ret = expect_running(call);
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret == 0)
+		ret = keys_hand_over(card, 1, &call->request, &call->error);
+	return ret;
+}
+
+static int attach(struct call *call)
+{
+	struct card_spec card = {0};
+	int ret;
+
+	call->unit = fleet_find(call->fleet, call->target, &call->error);
+	ret = call->unit ? parse_card(call, &card) : -ESRCH;
+	if (ret < 0)
+		return ret;
+	ret = check_card(call, &card);
+	if (ret < 0) {
+		card_spec_free(&card);
+		return ret;
+	}
+	return slots_attach(&call->unit->machine, &card,
+			    fleet_wait(call->unit, call->operation, OPERATION_TICKET), false,
+			    &call->error);
+}
+
+static int detach(struct call *call)
+{
+	const struct control_value *force = control_value_find(&call->request, "force");
+	const struct control_value *timeout = control_value_find(&call->request, "timeout");
+	uint64_t patience = timeout ? timeout->number * NS_PER_S : MACHINE_EJECT_DEADLINE;
+	char card[CARD_NAME_MAX + 1];
+	int ret = take_names(call, card);
+
+	if (ret == 0)
+		ret = expect_running(call);
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret < 0)
+		return ret;
+	return slots_detach(&call->unit->machine, card, force && force->number, patience,
+			    fleet_wait(call->unit, call->operation, OPERATION_TICKET),
+			    &call->error);
+}
+
+static int update(struct call *call)
+{
+	char card[CARD_NAME_MAX + 1];
+	int ret = take_names(call, card);
+
+	if (ret == 0)
+		ret = expect_running(call);
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret < 0)
+		return ret;
+	return restart_update(&call->unit->machine, card, NULL,
+			      fleet_wait(call->unit, call->operation, OPERATION_TICKET),
+			      &call->error);
+}
+
+static int resize(struct call *call)
+{
+	const struct control_value *size = control_value_find(&call->request, "size");
+	char card[CARD_NAME_MAX + 1];
+	int ret = take_names(call, card);
+
+	if (ret == 0)
+		ret = expect_running(call);
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret < 0)
+		return ret;
+	return tasks_resize(&call->unit->machine, card, size->number,
+			    fleet_wait(call->unit, call->operation, OPERATION_TICKET),
+			    &call->error);
+}
+
+static int order(struct call *call, enum command_verb verb, enum operation_wait wait)
+{
+	struct order order = {.verb = verb};
+	char card[CARD_NAME_MAX + 1];
+	uint64_t ticket;
+	int ret = take_names(call, card);
+
+	if (ret == 0)
+		ret = expect_running(call);
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret < 0)
+		return ret;
+	ticket = fleet_wait(call->unit, call->operation, wait);
+	if (wait == OPERATION_TICKET)
+		order.ticket = ticket;
+	ret = orders_push(&call->unit->machine, order);
+	return ret < 0 ? error_set(&call->error, EBUSY, "too many commands wait") : 0;
+}
+
+static int stop(struct call *call)
+{
+	return order(call, COMMAND_SHUTDOWN, OPERATION_END);
+}
+
+static int reset_guest(struct call *call)
+{
+	return order(call, COMMAND_RESET, OPERATION_TICKET);
+}
+
+static int pause_guest(struct call *call)
+{
+	return order(call, COMMAND_PAUSE, OPERATION_TICKET);
+}
+
+static int resume_guest(struct call *call)
+{
+	return order(call, COMMAND_RESUME, OPERATION_TICKET);
+}
+
+static int kill_guest(struct call *call)
+{
+	char card[CARD_NAME_MAX + 1];
+	int ret = take_names(call, card);
+
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret < 0)
+		return ret;
+	fleet_wait(call->unit, call->operation, OPERATION_END);
+	machine_kill(&call->unit->machine);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	call_fn run;
+} verbs[] = {
+	{"list", list},		{"resize", resize},	{"status", status},
+	{"launch", launch},	{"attach", attach},	{"detach", detach},
+	{"update", update},	{"stop", stop},		{"kill", kill_guest},
+	{"reset", reset_guest}, {"pause", pause_guest}, {"resume", resume_guest},
+};
+
+static int run_verb(struct call *call)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (!strcmp(verbs[i].name, call->request.verb->name))
+			return verbs[i].run(call);
+	}
+	return error_set(&call->error, ENOSYS, "there is no verb %s", call->request.verb->name);
+}
+
+/* ---- the way through ---- */
+
+static int check_role(struct call *call, const struct tls_peer *peer)
+{
+	enum control_role needed = call->request.verb->role;
+
+	if (peer->role >= needed)
+		return 0;
+	return error_set(&call->error, EACCES, "%s needs the role %s; %s is %s",
+			 call->request.verb->name, tls_role_name(needed), peer->name,
+			 tls_role_name(peer->role));
+}
+
+/* 1: it was sent before, and has an answer or will have. */
+static int find_again(struct call *call, const struct tls_peer *peer, const uint8_t *frame,
+		      size_t length)
+{
+	struct operation *operation =
+		operations_find(&call->fleet->operations, peer->name, call->request.id);
+	char text[64];
+	int ret;
+
+	if (!operation)
+		return 0;
+	if (!operation_is(operation, frame, length))
+		return error_set(&call->error, EEXIST,
+				 "its identifier was that of another request before");
+	snprintf(text, sizeof(text), "sent again, see line %llu",
+		 (unsigned long long)operation->line);
+	ret = write_line(call, 0, text, &call->error);
+	call->operation = operation;
+	return ret < 0 ? ret : 1;
+}
+
+/* Of one that changes something: an operation, whose end is the answer. */
+static int run_operation(struct call *call, const struct tls_peer *peer, const uint8_t *frame,
+			 size_t length)
+{
+	int ret = find_again(call, peer, frame, length);
+
+	if (ret)
+		return ret < 0 ? ret : 0;
+	call->operation = operations_begin(&call->fleet->operations, peer->name, &call->request,
+					   frame, length);
+	if (!call->operation)
+		return error_set(&call->error, EBUSY, "too many commands are under way");
+	ret = run_verb(call);
+	if (ret == 0)
+		return 0;
+	if (!call->accepted)
+		refuse_call(call);
+	/* A refusal is an answer too: sent again, it is not tried again. */
+	fleet_finish(call->fleet, call->operation, call->error.code, call->error.text);
+	return 0;
+}
+
+/* For the audit log, also when it is refused. */
+static void name_instance(struct call *call)
+{
+	const struct control_value *instance = control_value_find(&call->request, "instance");
+	char name[INSTANCE_NAME_MAX + 1];
+
+	copy_text(instance, name, sizeof(name));
+	name_target(call, name, "");
+}
+
+static int run_request(struct call *call, const struct tls_peer *peer, const uint8_t *frame,
+		       size_t length)
+{
+	int ret = control_request_decode(&call->request, frame, length, &call->error);
+
+	if (ret == 0)
+		name_instance(call);
+	if (ret == 0)
+		ret = check_role(call, peer);
+	if (ret == 0)
+		ret = call->request.verb->changes ? run_operation(call, peer, frame, length)
+						  : run_verb(call);
+	if (ret < 0 && !call->accepted)
+		refuse_call(call);
+	if (ret == 0 && !call->request.verb->changes && !call->result)
+		ret = error_set(&call->error, ENOMEM, "out of memory");
+	return ret;
+}
+
+void dispatch(struct fleet *fleet, const struct tls_peer *peer, const uint8_t *frame, size_t length,
+	      struct outcome *outcome)
+{
+	struct call call = {.fleet = fleet};
+	int ret;
+
+	snprintf(call.who, sizeof(call.who), "%s (%s)", peer->name, tls_role_name(peer->role));
+	ret = run_request(&call, peer, frame, length);
+	*outcome = (struct outcome){.is_request = call.request.has_id && ret != -EBADMSG,
+				    .code = ret < 0 ? call.error.code : 0,
+				    .operation = ret < 0 ? NULL : call.operation,
+				    .result = call.result};
+	memcpy(outcome->id, call.request.id, CONTROL_ID_SIZE);
+	snprintf(outcome->text, sizeof(outcome->text), "%s", ret < 0 ? call.error.text : "done");
+}

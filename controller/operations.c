@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "operations.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool digest(const uint8_t *frame, size_t length, uint8_t hash[32])
+{
+	return EVP_Digest(frame, length, hash, NULL, EVP_sha256(), NULL) == 1;
+}
+
+struct operation *operations_find(struct operations *operations, const char *caller,
+				  const uint8_t id[CONTROL_ID_SIZE])
+{
+	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
+		struct operation *operation = &operations->all[i];
+
+		if (operation->used && !strcmp(operation->caller, caller) &&
+		    !memcmp(operation->id, id, CONTROL_ID_SIZE))
+			return operation;
+	}
+	return NULL;
+}
+
+/* The one that was answered and came first, of this caller or (NULL) of all. */
+static struct operation *oldest(struct operations *operations, const char *caller, size_t *count)
+{
+	struct operation *found = NULL;
+
+	*count = 0;
+	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
+		struct operation *operation = &operations->all[i];
+
+		if (!operation->used || (caller && strcmp(operation->caller, caller) != 0))
+			continue;
+		++*count;
+		if (operation->done && (!found || operation->order < found->order))
+			found = operation;
+	}
+	return found;
+}
+
+static struct operation *place_for(struct operations *operations, const char *caller)
+{
+	size_t own, all;
+	struct operation *mine = oldest(operations, caller, &own);
+	struct operation *any = oldest(operations, NULL, &all);
+
+	if (own >= OPERATIONS_SHARE)
+		return mine;
+	if (all == OPERATIONS_MAX)
+		return any;
+	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
+		if (!operations->all[i].used)
+			return &operations->all[i];
+	}
+	return NULL;
+}
+
+struct operation *operations_begin(struct operations *operations, const char *caller,
+				   const struct control_request *request, const uint8_t *frame,
+				   size_t length)
+{
+	struct operation *operation = place_for(operations, caller);
+
+	if (!operation)
+		return NULL;
+	*operation = (struct operation){.used = true, .order = ++operations->last};
+	if (!digest(frame, length, operation->digest)) {
+		operation->used = false;
+		return NULL;
+	}
+	snprintf(operation->caller, sizeof(operation->caller), "%s", caller);
+	memcpy(operation->id, request->id, CONTROL_ID_SIZE);
+	return operation;
+}
+
+bool operation_is(const struct operation *operation, const uint8_t *frame, size_t length)
+{
+	uint8_t hash[32];
+
+	return digest(frame, length, hash) && !memcmp(hash, operation->digest, sizeof(hash));
+}
+
+void operation_finish(struct operation *operation, int code, const char *text)
+{
+	operation->done = true;
+	operation->finished = os_now();
+	operation->code = code;
+	operation->unit = NULL;
+	snprintf(operation->text, sizeof(operation->text), "%s", text);
+}
+
+void operations_turn(struct operations *operations, uint64_t now)
+{
+	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
+		struct operation *operation = &operations->all[i];
+
+		if (operation->used && operation->done &&
+		    now - operation->finished > OPERATIONS_MEMORY)
+			operation->used = false;
+	}
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What callers have ordered, by caller and identifier, until some time after it was answered: who
+ * sends a request again gets the answer of the first, and nothing is done twice. A caller has a
+ * share of the places; when it is used up, the answer that it had first is forgotten.
+ */
+#ifndef KARUTA_CONTROLLER_OPERATIONS_H
+#define KARUTA_CONTROLLER_OPERATIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/clock.h"
+#include "tls.h"
+#include "wire/control.h"
+
+#define OPERATIONS_MAX	  512u
+#define OPERATIONS_SHARE  128u
+#define OPERATIONS_MEMORY (600 * NS_PER_S) /* how long an answer is kept */
+#define OPERATION_TEXT	  512u
+
+/* What it waits for. */
+enum operation_wait {
+	OPERATION_TICKET,  /* the machine's word */
+	OPERATION_RUNNING, /* the instance runs */
+	OPERATION_END,	   /* the instance has ended */
+};
+
+struct unit;
+
+struct operation {
+	bool used, done;
+	char caller[TLS_NAME_MAX + 1];
+	uint8_t id[CONTROL_ID_SIZE];
+	uint8_t digest[32]; /* SHA-256 of the request */
+	uint64_t order;	    /* of arrival */
+	uint64_t line;	    /* in the audit log; 0: not accepted */
+	enum operation_wait wait;
+	const struct unit *unit;
+	uint64_t ticket;
+	uint64_t finished; /* os_now() */
+	int code;
+	char text[OPERATION_TEXT];
+};
+
+struct operations {
+	uint64_t last;
+	struct operation all[OPERATIONS_MAX];
+};
+
+struct operation *operations_find(struct operations *operations, const char *caller,
+				  const uint8_t id[CONTROL_ID_SIZE]);
+/* NULL: all that this caller, or all callers, may have is under way. */
+struct operation *operations_begin(struct operations *operations, const char *caller,
+				   const struct control_request *request, const uint8_t *frame,
+				   size_t length);
+/* Is it the same, byte for byte? */
+bool operation_is(const struct operation *operation, const uint8_t *frame, size_t length);
+void operation_finish(struct operation *operation, int code, const char *text);
+/* Forgets what is old. */
+void operations_turn(struct operations *operations, uint64_t now);
+
+#endif

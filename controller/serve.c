@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* karuta-controller serve: the instances of a fleet, for callers over the network. */
+#include "serve.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "fleet.h"
+#include "host.h"
+#include "os/fd.h"
+#include "server.h"
+
+#define DEFAULT_ADDRESS ":4747"
+#define DEFAULT_FILES	"/srv/karuta"
+
+struct serve {
+	const char *address, *audit;
+	const char *given_files;
+	const char *state, *tpm;
+	struct tls_files tls_files;
+
+	SSL_CTX *tls;
+	char *files;
+	struct os_loop *loop;
+	int signals;
+	unsigned asked; /* so many signals */
+	struct fleet fleet;
+	struct server server;
+};
+
+static int usage(FILE *to)
+{
+	fputs("usage: karuta-controller serve [OPTIONS]\n"
+	      "\n"
+	      "Runs the instances of this host for callers over the network; see `call`.\n"
+	      "\n"
+	      "  --listen ADDRESS:PORT  the one socket (default :4747)\n"
+	      "  --ca FILE              who signs certificates (/etc/karuta/ca.pem)\n"
+	      "  --cert FILE            this host's own (/etc/karuta/host.pem)\n"
+	      "  --key FILE             its key (/etc/karuta/host.key)\n"
+	      "  --files FOLDER         the folder that callers may name files in (/srv/karuta)\n"
+	      "  --audit FOLDER         where the log of all commands is\n"
+	      "                         (/var/lib/karuta/audit/host)\n"
+	      "  --state FOLDER         what the host has run and measured (/var/lib/karuta/host)\n"
+	      "  --tpm TCTI             extend the event log into this TPM\n"
+	      "\n"
+	      "A FILE can be fd:N, an open descriptor. Exit code: 0 it was told to end, 1 it "
+	      "failed,"
+	      "\n2 wrong usage.\n",
+	      to);
+	return to == stdout ? 0 : 2;
+}
+
+/* 0, or an exit code + 1. */
+static int read_options(struct serve *serve, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"listen", required_argument, NULL, 'l'}, {"ca", required_argument, NULL, 'c'},
+		{"cert", required_argument, NULL, 'e'},	  {"key", required_argument, NULL, 'k'},
+		{"files", required_argument, NULL, 'f'},  {"audit", required_argument, NULL, 'a'},
+		{"state", required_argument, NULL, 's'},  {"tpm", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},	  {0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'l':
+			serve->address = optarg;
+			break;
+		case 'c':
+			serve->tls_files.authority = optarg;
+			break;
+		case 'e':
+			serve->tls_files.certificate = optarg;
+			break;
+		case 'k':
+			serve->tls_files.key = optarg;
+			break;
+		case 'f':
+			serve->given_files = optarg;
+			break;
+		case 's':
+			serve->state = optarg;
+			break;
+		case 't':
+			serve->tpm = optarg;
+			break;
+		case 'a':
+			serve->audit = optarg;
+			break;
+		default:
+			return 1 + usage(option == 'h' ? stdout : stderr);
+		}
+	}
+	return optind < argc ? 1 + usage(stderr) : 0;
+}
+
+/* Keys pass through here: no core file, nobody who traces. Descriptors for all instances. */
+static int close_up(struct error *error)
+{
+	struct rlimit none = {0}, files;
+
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
+	    getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return error_set(error, errno, "limits: %s", strerror(errno));
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return error_set(error, errno, "limits: %s", strerror(errno));
+	return 0;
+}
+
+static int find_files(struct serve *serve, struct error *error)
+{
+	serve->files = realpath(serve->given_files, NULL);
+	if (!serve->files)
+		return error_set(error, errno, "--files %s: %s", serve->given_files,
+				 strerror(errno));
+	if (!serve->files[1])
+		return error_set(error, EINVAL, "--files /: callers would have all of the host");
+	serve->fleet.files = serve->files;
+	return 0;
+}
+
+static void on_signal(void *context, int fd, uint32_t events)
+{
+	struct serve *serve = context;
+	struct signalfd_siginfo info;
+	struct audit_record record = {.object = "host", .text = "accepted"};
+	struct error error = {0};
+	char who[32];
+
+	(void)events;
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	snprintf(who, sizeof(who), "uid %u pid %u", info.ssi_uid, info.ssi_pid);
+	record.caller = who;
+	record.verb = strsignal((int)info.ssi_signo);
+	/* Whoever sends one could send SIGKILL as well. */
+	if (audit_write(&serve->fleet.audit, &record, &error) < 0)
+		fprintf(stderr, "karuta-controller: %s\n", error.text);
+	fleet_stop(&serve->fleet, serve->asked++ > 0);
+}
+
+static int take_signals(struct serve *serve, struct error *error)
+{
+	sigset_t set;
+	int ret;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	signal(SIGPIPE, SIG_IGN);
+	/* A log that may not grow is one that cannot be written. */
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	serve->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	ret = serve->signals < 0
+		      ? -errno
+		      : os_loop_add(serve->loop, serve->signals, EPOLLIN, on_signal, serve);
+	return ret < 0 ? error_set(error, -ret, "signals: %s", strerror(-ret)) : 0;
+}
+
+/* What callers may name, they can have written by a guest. */
+static int keep_apart(const struct serve *serve, const char *path, struct error *error)
+{
+	CLEANUP_FREE char *audit = realpath(path, NULL);
+	size_t length = strlen(serve->files);
+
+	if (!audit)
+		return error_set(error, errno, "%s: %s", path, strerror(errno));
+	if (!strncmp(audit, serve->files, length) && (audit[length] == '/' || !audit[length]))
+		return error_set(error, EINVAL,
+				 "audit log %s: must not be in %s, whose files callers may name",
+				 path, serve->files);
+	return 0;
+}
+
+static int open_audit(struct serve *serve, struct error *error)
+{
+	struct audit_record record = {.verb = "serve", .object = "host", .text = "accepted"};
+	const char *path = serve->audit;
+	char found[4096], who[32];
+	int ret = 0;
+
+	snprintf(who, sizeof(who), "uid %u pid %d", getuid(), getpid());
+	record.caller = who;
+	if (!path) {
+		ret = audit_path(AUDIT_OF_HOST, found, sizeof(found), error);
+		path = found;
+	}
+	if (ret == 0)
+		ret = audit_open(&serve->fleet.audit, path, &AUDIT_LIMITS, error);
+	if (ret == 0)
+		ret = keep_apart(serve, path, error);
+	return ret == 0 ? audit_write(&serve->fleet.audit, &record, error) : ret;
+}
+
+/* Certificates first, before anything of ours is open: a descriptor that was not given cannot be
+ * one of our own. */
+static int start(struct serve *serve, struct error *error)
+{
+	int ret = close_up(error);
+
+	if (ret == 0) {
+		serve->tls = tls_context(&serve->tls_files, true, error);
+		ret = serve->tls ? 0 : -EINVAL;
+	}
+	if (ret == 0)
+		ret = host_must_be_released(serve->state, serve->tpm, error);
+	if (ret == 0)
+		ret = os_loop_create(&serve->loop);
+	serve->fleet.loop = serve->loop;
+	if (ret == 0)
+		ret = find_files(serve, error);
+	if (ret == 0)
+		ret = take_signals(serve, error);
+	if (ret == 0)
+		ret = open_audit(serve, error);
+	if (ret == 0)
+		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->tls,
+				  serve->address, error);
+	return ret < 0 && !error->code ? error_set(error, -ret, "%s", strerror(-ret)) : ret;
+}
+
+static void until_end(struct serve *serve)
+{
+	while (!serve->fleet.ending || !fleet_is_empty(&serve->fleet)) {
+		int pause = fleet_turn(&serve->fleet);
+
+		pause = (int)min_u64((uint64_t)pause, (uint64_t)server_turn(&serve->server));
+		os_loop_once(serve->loop, pause);
+	}
+}
+
+static void finish(struct serve *serve)
+{
+	server_close(&serve->server);
+	fleet_free(&serve->fleet);
+	SSL_CTX_free(serve->tls);
+	os_loop_destroy(serve->loop);
+	os_close(&serve->signals);
+	free(serve->files);
+	free(serve);
+}
+
+static struct serve *make_serve(void)
+{
+	struct serve *serve = calloc(1, sizeof(*serve));
+
+	if (!serve)
+		return NULL;
+	serve->address = DEFAULT_ADDRESS;
+	serve->given_files = DEFAULT_FILES;
+	serve->tls_files = (struct tls_files){"/etc/karuta/ca.pem", "/etc/karuta/host.pem",
+					      "/etc/karuta/host.key"};
+	serve->signals = -1;
+	serve->server.socket = -1;
+	serve->fleet.audit = AUDIT_NONE;
+	serve->fleet.answered = server_answered;
+	serve->fleet.context = &serve->server;
+	return serve;
+}
+
+int serve_main(int argc, char **argv)
+{
+	struct serve *serve = make_serve();
+	struct error error = {0};
+	int code;
+
+	if (!serve)
+		return 1;
+	code = read_options(serve, argc, argv);
+	if (code) {
+		free(serve);
+		return code - 1;
+	}
+	if (start(serve, &error) < 0) {
+		fprintf(stderr, "karuta-controller: %s\n", error.text);
+		code = 1;
+	} else {
+		until_end(serve);
+	}
+	finish(serve);
+	return code;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/base.h"
+#include "os/fd.h"
+
+#define ACCEPTS	      64 /* in a row, before others have their turn */
+#define IDLE_PAUSE_MS 1000
+
+#define EACH(connection, server)                                                                   \
+	(struct connection *connection = (server)->connections;                                    \
+	 connection < (server)->connections + ARRAY_LEN((server)->connections); connection++)
+
+static bool is_stranger(const struct connection *connection)
+{
+	return connection->state == CONNECTION_SILENT || connection->state == CONNECTION_HANDSHAKE;
+}
+
+static bool is_idle(const struct connection *connection)
+{
+	return connection->state == CONNECTION_READING && !connection->have;
+}
+
+void server_note_refusal(struct server *server, const struct connection *connection,
+			 const char *why)
+{
+	uint64_t now = os_now();
+	char address[INET6_ADDRSTRLEN] = "?";
+
+	server->refused++;
+	if (server->noted && now - server->noted < NS_PER_S)
+		return;
+	inet_ntop(AF_INET6, &connection->address, address, sizeof(address));
+	fprintf(stderr, "karuta-controller: %s: refused: %s (%llu since the last such note)\n",
+		address, why, (unsigned long long)server->refused);
+	server->noted = now;
+	server->refused = 0;
+}
+
+/* ---- too many ---- */
+
+static bool is_older(const struct connection *connection, const struct connection *than)
+{
+	return !than || connection->order < than->order;
+}
+
+/* An address that has more than its part gives up one of its own. */
+static void make_room_for_stranger(struct server *server, const struct in6_addr *address)
+{
+	struct connection *oldest = NULL, *oldest_there = NULL;
+	unsigned count = 0, count_there = 0;
+
+	for
+		EACH(connection, server)
+		{
+			bool there = !memcmp(&connection->address, address, sizeof(*address));
+
+			if (!is_stranger(connection))
+				continue;
+			count++;
+			count_there += there;
+			if (is_older(connection, oldest))
+				oldest = connection;
+			if (there && is_older(connection, oldest_there))
+				oldest_there = connection;
+		}
+	if (count >= SERVER_STRANGERS)
+		connection_end(count_there > SERVER_STRANGERS / 4 ? oldest_there : oldest);
+}
+
+void server_admit_handshake(struct server *server)
+{
+	struct connection *oldest = NULL;
+	unsigned count = 0;
+
+	for
+		EACH(connection, server)
+		{
+			if (connection->state != CONNECTION_HANDSHAKE)
+				continue;
+			count++;
+			if (is_older(connection, oldest))
+				oldest = connection;
+		}
+	if (count >= SERVER_HANDSHAKES)
+		connection_end(oldest);
+}
+
+bool server_admit_caller(struct server *server, struct connection *newcomer)
+{
+	struct connection *idle = NULL, *idle_same = NULL;
+	unsigned count = 0, count_same = 0;
+
+	for
+		EACH(connection, server)
+		{
+			bool same = !strcmp(connection->peer.name, newcomer->peer.name);
+
+			if (connection->state < CONNECTION_READING)
+				continue;
+			count++;
+			count_same += same;
+			if (is_idle(connection) && is_older(connection, idle))
+				idle = connection;
+			if (is_idle(connection) && same && is_older(connection, idle_same))
+				idle_same = connection;
+		}
+	if (count_same >= SERVER_CALLERS_EACH)
+		idle = idle_same;
+	else if (count < SERVER_CALLERS)
+		return true;
+	if (idle)
+		connection_end(idle);
+	return idle;
+}
+
+/* ---- newcomers ---- */
+
+static struct connection *free_place(struct server *server)
+{
+	for
+		EACH(connection, server)
+		{
+			if (connection->state == CONNECTION_NONE)
+				return connection;
+		}
+	return NULL;
+}
+
+/* A caller that is not there any more is noticed within a minute. */
+static void set_up(int fd)
+{
+	static const struct {
+		int level, option, value;
+	} options[] = {
+		{SOL_SOCKET, SO_KEEPALIVE, 1},	 {IPPROTO_TCP, TCP_NODELAY, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 20}, {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+		{IPPROTO_TCP, TCP_KEEPCNT, 4},	 {IPPROTO_TCP, TCP_USER_TIMEOUT, 60000},
+	};
+
+	/* Without one of them it works too. */
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		(void)setsockopt(fd, options[i].level, options[i].option, &options[i].value,
+				 sizeof(options[i].value));
+}
+
+static struct in6_addr address_of(const struct sockaddr_storage *from)
+{
+	struct in6_addr address = {0};
+
+	if (from->ss_family == AF_INET6)
+		return ((const struct sockaddr_in6 *)from)->sin6_addr;
+	address.s6_addr[10] = address.s6_addr[11] = 0xff;
+	memcpy(&address.s6_addr[12], &((const struct sockaddr_in *)from)->sin_addr, 4);
+	return address;
+}
+
+static void take(struct server *server, int fd, const struct in6_addr *from)
+{
+	struct connection *connection;
+
+	make_room_for_stranger(server, from);
+	connection = free_place(server);
+	if (!connection) {
+		os_close(&fd);
+		return;
+	}
+	set_up(fd);
+	connection_begin(connection, server, fd, from);
+}
+
+static void on_newcomer(void *context, int socket, uint32_t events)
+{
+	struct server *server = context;
+
+	(void)events;
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct sockaddr_storage from = {0};
+		socklen_t length = sizeof(from);
+		struct in6_addr address;
+		int fd = accept4(socket, (struct sockaddr *)&from, &length,
+				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd < 0)
+			return;
+		address = address_of(&from);
+		take(server, fd, &address);
+	}
+}
+
+/* ---- the socket ---- */
+
+/* "[::1]:4747", "127.0.0.1:4747", ":4747". */
+static bool split(const char *text, char *fleet, size_t size, const char **service)
+{
+	const char *colon = strrchr(text, ':');
+	size_t length = colon ? (size_t)(colon - text) : 0;
+	bool brackets = length >= 2 && text[0] == '[' && text[length - 1] == ']';
+
+	if (!colon || length >= size)
+		return false;
+	snprintf(fleet, size, "%.*s", (int)(length - 2 * brackets), text + brackets);
+	*service = colon + 1;
+	return brackets || !strchr(fleet, ':');
+}
+
+/* An IPv4 address becomes an IPv6 one that stands for it, where there is IPv6. */
+static struct addrinfo *find_address(const char *text, int family, struct error *error)
+{
+	struct addrinfo hints = {.ai_family = family,
+				 .ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_V4MAPPED |
+					     AI_PASSIVE};
+	struct addrinfo *found = NULL;
+	char host[64];
+	const char *service;
+
+	if (split(text, host, sizeof(host), &service) &&
+	    getaddrinfo(host[0] ? host : NULL, service, &hints, &found) == 0)
+		return found;
+	error_set(error, EINVAL, "--listen %s: must be ADDRESS:PORT, in numbers", text);
+	return NULL;
+}
+
+static int bind_and_listen(int fd, const struct addrinfo *address)
+{
+	static const int off = 0, on = 1;
+
+	if (address->ai_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0)
+		return -errno;
+	return 0;
+}
+
+static int listen_at(const char *text, struct error *error)
+{
+	static const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int family = AF_INET6, ret;
+	CLEANUP_CLOSE int fd = socket(family, type, 0);
+	struct addrinfo *address;
+
+	if (fd < 0 && errno == EAFNOSUPPORT) {
+		family = AF_INET;
+		fd = socket(family, type, 0);
+	}
+	ret = fd < 0 ? -errno : 0;
+	address = find_address(text, family, error);
+	if (!address)
+		return -EINVAL;
+	if (ret == 0)
+		ret = bind_and_listen(fd, address);
+	freeaddrinfo(address);
+	if (ret < 0)
+		return error_set(error, -ret, "listen at %s: %s", text, strerror(-ret));
+	return os_steal_fd(&fd);
+}
+
+int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop, SSL_CTX *tls,
+		const char *address, struct error *error)
+{
+	int ret;
+
+	server->fleet = fleet;
+	server->loop = loop;
+	server->tls = tls;
+	for
+		EACH(connection, server)
+	connection->fd = -1;
+	server->socket = listen_at(address, error);
+	if (server->socket < 0)
+		return server->socket;
+	ret = os_loop_add(loop, server->socket, EPOLLIN, on_newcomer, server);
+	return ret < 0 ? error_set(error, -ret, "event loop: %s", strerror(-ret)) : 0;
+}
+
+int server_turn(struct server *server)
+{
+	uint64_t now = os_now();
+	int pause = IDLE_PAUSE_MS;
+
+	for
+		EACH(connection, server)
+		{
+			if (connection->state == CONNECTION_NONE ||
+			    connection->state == CONNECTION_WAITING)
+				continue;
+			if (now >= connection->deadline) {
+				connection_end(connection);
+				continue;
+			}
+			/* What OpenSSL holds already, epoll does not tell of. */
+			if (connection->state == CONNECTION_READING &&
+			    SSL_has_pending(connection->ssl)) {
+				connection_turn(connection);
+				pause = 0;
+			}
+		}
+	return pause;
+}
+
+void server_answered(void *context, const struct operation *operation)
+{
+	struct server *server = context;
+
+	for
+		EACH(connection, server)
+		{
+			if (connection->state == CONNECTION_WAITING &&
+			    connection->operation == operation)
+				connection_answer_operation(connection, operation);
+		}
+}
+
+void server_close(struct server *server)
+{
+	if (server->socket >= 0)
+		os_loop_remove(server->loop, server->socket);
+	for
+		EACH(connection, server)
+		{
+			/* A socket has room for an answer. */
+			if (connection->state == CONNECTION_WRITING)
+				connection_turn(connection);
+			if (connection->state != CONNECTION_NONE)
+				connection_end(connection);
+		}
+	os_close(&server->socket);
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon: who may do what, what is answered, what is left behind. */
+#include "serve_harness.h"
+
+/* As the operator; what is said when it is not done. */
+#define MUST(words, ...)                                                                           \
+	do {                                                                                       \
+		if (CALL("operator", words, ##__VA_ARGS__) != 0)                                   \
+			fail_msg("%s", output);                                                    \
+	} while (0)
+
+static void launch(const char *name)
+{
+	assert_int_equal(sh("echo '{\"name\": \"%s\", \"memory\": \"64M\", \"kernel\": "
+			    "\"kernel\"}' >%s.json",
+			    name, name),
+			 0);
+	MUST("launch %s.json", name);
+}
+
+static void kill_one(const char *name)
+{
+	MUST("kill %s", name);
+}
+
+static void an_instance_lives_and_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("echo '{\"name\": \"web\", \"memory\": \"64M\", \"kernel\": \"kernel\", "
+		   "\"cards\": [{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"good.vol\", "
+		   "\"key_fd\": 5}]}' >web.json"),
+		0);
+	MUST("launch web.json keys=5:key");
+	assert_string_equal(output, "instance web runs\n");
+	assert_int_equal(CALL("operator", "launch web.json keys=5:key"), 1);
+	assert_true(says("there is an instance web already"));
+	assert_int_equal(CALL("reader", "list --json"), 0);
+	assert_true(says("\"name\": \"web\"") && says("\"state\": \"running\""));
+	assert_int_equal(CALL("reader", "status web"), 0);
+	assert_true(says("key=open sesame"));
+	assert_int_equal(sh("printf '{\"kind\": \"volume\", \"name\": \"w\", \"store\": "
+			    "\"late.vol\", \"key_fd\": 9}' >w.json"),
+			 0);
+	MUST("attach web w.json keys=9:key");
+	assert_true(says("card w (slot 2) attached"));
+	MUST("pause web");
+	assert_int_equal(CALL("reader", "status web"), 0);
+	assert_true(says("web: paused"));
+	MUST("resume web");
+	assert_int_equal(CALL("operator", "reset web"), 1);
+	assert_true(says("the fake does not do that"));
+	MUST("update web v");
+	assert_true(says("card v (slot 1) goes on"));
+	MUST("resize web v size=2M");
+	assert_true(says("card v (slot 1) has 2097152 bytes now"));
+	MUST("detach web w");
+	assert_int_equal(CALL("operator", "detach web w"), 1);
+	MUST("stop web");
+	assert_string_equal(output, "powered off by the guest\n");
+	assert_int_equal(CALL("reader", "status web"), 0);
+	assert_string_equal(output, "web: ended: powered off by the guest\n");
+	assert_int_equal(CALL("operator", "pause web"), 1);
+	assert_true(says("instance web has ended: powered off by the guest"));
+	assert_int_not_equal(sh("pgrep -P %d", daemon_pid), 0);
+}
+
+static void what_does_not_start_is_answered_and_gone(void **state)
+{
+	(void)state;
+	assert_int_equal(sh("echo BAD >srv/bad; echo '{\"name\": \"bad\", \"memory\": \"64M\", "
+			    "\"kernel\": \"bad\"}' >bad.json"),
+			 0);
+	assert_int_equal(CALL("operator", "launch bad.json"), 1);
+	assert_true(says("not a kernel"));
+	assert_int_equal(CALL("reader", "status bad"), 0);
+	assert_true(says("bad: ended:"));
+	assert_int_not_equal(sh("pgrep -P %d", daemon_pid), 0);
+}
+
+static void instances_have_users_of_their_own(void **state)
+{
+	(void)state;
+	launch("a");
+	launch("b");
+	assert_int_equal(sh("test $(id -u) != 0 || test $(pgrep -a -P %d | grep -o 'user [0-9]*' | "
+			    "sort -u | wc -l) = 2",
+			    daemon_pid),
+			 0);
+	kill_one("a");
+	assert_int_equal(CALL("reader", "status b"), 0);
+	assert_true(says("b: running"));
+	kill_one("b");
+}
+
+static void there_is_one_socket(void **state)
+{
+	(void)state;
+	launch("one");
+	assert_int_equal(sh("ss -Hlnp 2>/dev/null | grep pid=%d,", daemon_pid), 0);
+	assert_true(says("127.0.0.1]:") && says("LISTEN"));
+	assert_null(strchr(strchr(output, '\n') + 1, '\n'));
+	kill_one("one");
+}
+
+/* Over a whole life, programs started included. */
+static void it_connects_to_nobody_and_runs_descriptors(void **state)
+{
+	int real = port;
+
+	(void)state;
+	if (sh("command -v strace") != 0)
+		skip();
+	launch("traced");
+	kill_one("traced");
+	port = real + 1;
+	assert_int_equal(
+		sh("ASAN_OPTIONS=detect_leaks=0 strace -f -o trace -e trace=network,process "
+		   "./karuta-controller serve --listen 127.0.0.1:%d --ca ca.pem --cert host.pem "
+		   "--key host.key --files srv --state state --audit audit2 >/dev/null 2>&1 & echo "
+		   "$! "
+		   ">strace.pid",
+		   port),
+		0);
+	wait_daemon();
+	launch("traced");
+	kill_one("traced");
+	port = real;
+	assert_int_equal(sh("kill $(pgrep -P $(cat strace.pid)); while kill -0 $(cat strace.pid); "
+			    "do sleep 0.1; done 2>/dev/null; grep -c 'accept4(.*= [0-9]' trace"),
+			 0);
+	assert_int_not_equal(sh("grep -E '(connect|sendto|sendmsg.*sin6?_port)\\(' trace"), 0);
+	assert_int_equal(sh("grep -c listen\\( trace; grep -c execve\\( trace; "
+			    "grep execveat trace | grep -vc 'execveat([0-9]*, \"\"'"),
+			 1);
+	assert_string_equal(output, "1\n1\n0\n");
+}
+
+static void roles_are_kept(void **state)
+{
+	(void)state;
+	launch("r");
+	sh("echo '{\"kind\": \"null\"}' >n.json");
+	for (const struct control_verb *verb = control_verbs; verb->name; verb++) {
+		const char *words = !strcmp(verb->name, "launch")   ? "web.json"
+				    : !strcmp(verb->name, "attach") ? "r n.json"
+				    : !strcmp(verb->name, "list")   ? ""
+				    : !strcmp(verb->name, "resize") ? "r card size=4096"
+				    : verb->argument_count > 1	    ? "r card"
+								    : "r";
+
+		if (verb->role == CONTROL_READER)
+			continue;
+		assert_int_equal(CALL("reader", "%s %s", verb->name, words), 1);
+		if (!says("needs the role operator; reader is reader"))
+			fail_msg("%s: %s", verb->name, output);
+	}
+	/* A host's certificate is for hosts. */
+	assert_int_equal(CALL("host", "list"), 1);
+	assert_true(says("list needs the role reader; host is host"));
+	assert_int_equal(CALL("admin", "status r"), 0);
+	assert_true(says("r: running"));
+	assert_int_equal(sh("./karuta-controller audit show audit | grep 'reader (reader): kill r: "
+			    "Permission denied'"),
+			 0);
+	kill_one("r");
+}
+
+static void wrong_certificates_are_refused(void **state)
+{
+	static const char *const none = "echo | timeout 10 openssl s_client -connect 127.0.0.1:%d "
+					"-CAfile ca.pem -alpn karuta/1 %s 2>&1 | grep -i alert";
+
+	(void)state;
+	assert_int_equal(CALL("stranger", "list"), 3);
+	assert_int_equal(CALL("late", "list"), 3);
+	assert_int_equal(CALL("nobody", "list"), 3);
+	/* None at all, an old version, another protocol. */
+	assert_int_equal(sh(none, port, "-ign_eof"), 0);
+	assert_true(says("certificate required"));
+	assert_int_equal(sh(none, port, "-tls1_2 -cert reader.pem -key reader.key"), 0);
+	assert_true(says("protocol version"));
+	assert_int_equal(sh("echo | timeout 10 openssl s_client -connect 127.0.0.1:%d -CAfile "
+			    "ca.pem -alpn http/1.1 -cert reader.pem -key reader.key 2>&1 | "
+			    "grep -i alert",
+			    port),
+			 0);
+	assert_true(says("no application protocol"));
+	assert_int_equal(sh("grep -c refused: notes"), 0);
+	assert_int_equal(CALL("reader", "list"), 0);
+}
+
+/* The other way round: callers do not talk to anybody. */
+static void wrong_hosts_are_refused(void **state)
+{
+	static const char *const certificates[] = {"operator", "bad/host"};
+	int real = port;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(certificates); i++) {
+		pid_t pid;
+
+		port = real + 1;
+		assert_int_equal(sh("mv audit elsewhere"), 0);
+		pid = start_daemon(certificates[i]);
+		for (unsigned j = 0; j < 100 && sh("grep -s . notes; ss -Htln | grep :%d", port);
+		     j++)
+			usleep(50000);
+		assert_int_equal(CALL("reader", "list"), 3);
+		kill(pid, SIGTERM);
+		wait_end(pid);
+		assert_int_equal(sh("rm -r audit; mv elsewhere audit"), 0);
+		port = real;
+	}
+	/* By its other name. */
+	assert_int_equal(sh("./karuta-controller call localhost:%d --ca ca.pem --cert reader.pem "
+			    "--key reader.key list",
+			    port),
+			 0);
+}
+
+#define ID "--id 000102030405060708090a0b0c0d0e0f "
+
+static void a_request_is_carried_out_once(void **state)
+{
+	static const char id[] = ID;
+
+	(void)state;
+	launch("i");
+	sh("echo '{\"kind\": \"null\", \"name\": \"n\"}' >n.json");
+	MUST("%s attach i n.json", id);
+	assert_string_equal(output, "card n (slot 1) attached\n");
+	MUST("%s attach i n.json", id);
+	assert_string_equal(output, "card n (slot 1) attached\n");
+	MUST("detach i n");
+	/* Still the same answer, and no card. */
+	MUST("%s attach i n.json", id);
+	assert_int_equal(CALL("reader", "status i"), 0);
+	assert_false(says("attached"));
+	/* The identifier is the caller's own, and of one request. */
+	assert_int_equal(CALL("operator", "%s kill i", id), 1);
+	assert_true(says("its identifier was that of another request before"));
+	assert_int_equal(CALL("other", "%s attach i n.json", id), 0);
+	assert_int_equal(CALL("reader", "status i"), 0);
+	assert_true(says("attached"));
+	kill_one("i");
+}
+
+/* Who lost its connection sends the request again, and both hear of the one outcome. */
+static void a_request_under_way_is_joined(void **state)
+{
+	static const char id[] = "--id ff0102030405060708090a0b0c0d0e0f";
+
+	(void)state;
+	sh("echo '{\"name\": \"s\", \"memory\": \"64M\", \"kernel\": \"stubborn\"}' >s.json");
+	MUST("launch s.json");
+	assert_int_equal(sh("for i in 1 2 3; do ./karuta-controller call 127.0.0.1:%d --ca ca.pem "
+			    "--cert operator.pem --key operator.key stop s %s >joined$i & done; "
+			    "for i in $(seq 200); do test $(./karuta-controller audit show audit | "
+			    "grep -c -e 'stop s: accepted' -e 'stop s: sent again') = 3 && break; "
+			    "sleep 0.05; done; "
+			    "./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert admin.pem "
+			    "--key admin.key kill s; wait; cat joined*",
+			    port, id, port),
+			 0);
+	assert_string_equal(output, "killed\nkilled\nkilled\nkilled\n");
+	assert_int_equal(sh("./karuta-controller audit show audit | grep -c 'stop s: accepted'"),
+			 0);
+	assert_string_equal(output, "1\n");
+}
+
+static void files_are_those_of_one_folder(void **state)
+{
+	static const char *const kernels[] = {"/etc/passwd",   "../key", "../../etc/passwd",
+					      "sub/../../key", "..",	 "/"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kernels); i++) {
+		sh("echo '{\"name\": \"f\", \"memory\": \"64M\", \"kernel\": \"%s\"}' >f.json",
+		   kernels[i]);
+		assert_int_equal(CALL("operator", "launch f.json"), 1);
+		if (!says(": is not in "))
+			fail_msg("%s: %s", kernels[i], output);
+	}
+	launch("f");
+	sh("echo '{\"kind\": \"volume\", \"store\": \"../audit/head\", \"key_fd\": 3}' >c.json");
+	assert_int_equal(CALL("operator", "attach f c.json keys=3:key"), 1);
+	assert_true(says("/srv/../audit/head: is not in "));
+	kill_one("f");
+}
+
+/* Neither can a guest be given the log to write, whoever starts the controller like that. */
+static void the_audit_log_is_no_file_of_callers(void **state)
+{
+	(void)state;
+	assert_int_equal(sh("./karuta-controller serve --listen 127.0.0.1:1 --ca ca.pem --cert "
+			    "host.pem --key host.key --state state --files srv --audit srv/audit"),
+			 1);
+	assert_true(says("must not be in "));
+	sh("rm -r srv/audit");
+}
+
+static void keys_are_given_as_asked_for(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	launch("k");
+	sh("echo '{\"kind\": \"volume\", \"store\": \"good.vol\", \"key_fd\": 3}' >c.json; "
+	   "echo '{\"kind\": \"volume\", \"store\": \"good.vol\", \"key_fd\": 300, \"name\": "
+	   "\"x\"}' >d.json");
+	before = settled_fds(daemon_pid);
+	assert_int_equal(CALL("operator", "attach k c.json"), 1);
+	assert_true(says("key_fd: no key 3 came with the request"));
+	assert_int_equal(CALL("operator", "attach k c.json keys=3:key keys=4:key"), 1);
+	assert_true(says("keys: 2 came, 1 are asked for"));
+	/* A number that is a descriptor of the daemon's. */
+	assert_int_equal(CALL("operator", "attach k d.json keys=3:key"), 1);
+	assert_int_equal(settled_fds(daemon_pid), before);
+	kill_one("k");
+}
+
+/* Is this text anywhere in the memory of the process? */
+static bool memory_has(pid_t pid, const char *text)
+{
+	CLEANUP_FREE char *bytes = malloc(1 << 20);
+	char path[64], line[512];
+	bool found = false;
+	FILE *maps;
+	int memory;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	memory = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = fopen(path, "re");
+	assert_true(memory >= 0 && maps && bytes);
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long at, end;
+
+		assert_int_equal(sscanf(line, "%lx-%lx", &at, &end), 2);
+		/* The sanitizers' shadow has no end. */
+		if (end - at > GIB)
+			continue;
+		while (at < end) {
+			size_t part = min_u64(end - at, 1 << 20);
+			ssize_t got = pread(memory, bytes, part, (off_t)at);
+
+			if (got <= 0)
+				break;
+			found |= memmem(bytes, (size_t)got, text, strlen(text)) != NULL;
+			at += (size_t)got;
+		}
+	}
+	fclose(maps);
+	close(memory);
+	return found;
+}
+
+/* The card fails before it has read the key, so that it cannot tell it on its status page. Many
+ * times over, so that what is freed is not all written over by the next who needs memory. */
+static void keys_are_left_nowhere(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	launch("m");
+	sh("echo '{\"kind\": \"volume\", \"name\": \"findme\", \"store\": \"fail.vol\", "
+	   "\"key_fd\": 3}' >c.json; yes zebra%%s | sed s/%%s/crossing/ | head -c 4000 >rare");
+	assert_int_equal(CALL("operator", "attach m c.json keys=3:rare"), 1);
+	assert_true(says("the store is broken"));
+	assert_true(memory_has(daemon_pid, "findme"));
+	assert_false(memory_has(daemon_pid, "zebracrossing"));
+	assert_int_not_equal(sh("grep -r zebracrossing audit notes"), 0);
+	kill_one("m");
+}
+
+static void no_command_without_its_line_here_either(void **state)
+{
+	(void)state;
+	launch("d");
+	assert_int_equal(
+		sh("prlimit --fsize=$(($(cat audit/*.log | wc -c) + 8)):unlimited --pid %d",
+		   daemon_pid),
+		0);
+	assert_int_equal(CALL("operator", "pause d"), 1);
+	assert_true(says("the audit log cannot be written"));
+	assert_int_equal(CALL("operator", "launch web.json"), 1);
+	assert_int_equal(CALL("reader", "list"), 1);
+	assert_int_equal(sh("prlimit --fsize=unlimited --pid %d", daemon_pid), 0);
+	assert_int_equal(CALL("reader", "status d"), 0);
+	assert_true(says("d: running"));
+	kill_one("d");
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_instance_lives_and_ends),
+		cmocka_unit_test(what_does_not_start_is_answered_and_gone),
+		cmocka_unit_test(instances_have_users_of_their_own),
+		cmocka_unit_test(there_is_one_socket),
+		cmocka_unit_test(it_connects_to_nobody_and_runs_descriptors),
+		cmocka_unit_test(roles_are_kept),
+		cmocka_unit_test(wrong_certificates_are_refused),
+		cmocka_unit_test(wrong_hosts_are_refused),
+		cmocka_unit_test(a_request_is_carried_out_once),
+		cmocka_unit_test(a_request_under_way_is_joined),
+		cmocka_unit_test(files_are_those_of_one_folder),
+		cmocka_unit_test(the_audit_log_is_no_file_of_callers),
+		cmocka_unit_test(keys_are_given_as_asked_for),
+		cmocka_unit_test(keys_are_left_nowhere),
+		cmocka_unit_test(no_command_without_its_line_here_either),
+	};
+
+	be_what_is_launched(argc, argv);
+	return cmocka_run_group_tests(tests, make_host, end_host);
+}
