@@ -156,7 +156,8 @@ static int wait_ready(struct nvme_client *client, bool ready)
 	int err;
 
 	while (!(err = read_register(client, NVME_REG_CSTS, &status, sizeof(status)))) {
-		if (status & NVME_CSTS_CFS)
+		/* A reset ends a fatal status, once it is carried out. */
+		if (ready && status & NVME_CSTS_CFS)
 			return -EIO;
 		if ((status & NVME_CSTS_RDY) == ready)
 			return 0;
