@@ -57,13 +57,26 @@ static void doorbells_out_of_range(void **state)
 
 /* ---- queues ---- */
 
+/* What is written to CC is carried out a moment later. */
+static void wait_for_status(struct fixture *fixture, uint32_t bits, bool set)
+{
+	for (unsigned i = 0; i < PATIENCE_MS; i++) {
+		if (!(read_register(fixture, NVME_REG_CSTS) & bits) != set)
+			return;
+		usleep(1000);
+	}
+	fail_msg("CSTS stays as it is");
+}
+
 static void admin_queue(struct fixture *fixture, uint64_t sq, uint64_t cq)
 {
 	write_register(fixture, NVME_REG_CC, 0);
+	wait_for_status(fixture, NVME_CSTS_RDY | NVME_CSTS_CFS, false);
 	write_register(fixture, NVME_REG_AQA, 63 << 16 | 63);
 	harness_write(&fixture->harness, 0, NVME_REG_ASQ, 8, sq);
 	harness_write(&fixture->harness, 0, NVME_REG_ACQ, 8, cq);
 	write_register(fixture, NVME_REG_CC, NVME_CC_EN | NVME_SQES << 16 | NVME_CQES << 20);
+	wait_for_status(fixture, NVME_CSTS_RDY | NVME_CSTS_CFS, true);
 	ring(fixture, 0, false, 1);
 }
 
