@@ -223,6 +223,7 @@ static void a_frozen_card_sleeps(void **state)
 	assert_true(nvme_client_put(&fixture->nvme, QUEUE, flush) >= 0);
 	values[2 * QUEUE] = 1;
 	harness_read(&fixture->harness, 0, NVME_REG_CSTS, 4); /* wakes it up */
+	usleep(50000); /* it looks on for a moment before it sleeps */
 	before = harness_status(&fixture->harness).heartbeat;
 	usleep(300000);
 	assert_true(harness_status(&fixture->harness).heartbeat - before < 100);
