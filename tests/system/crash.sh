@@ -6,7 +6,7 @@
 source tests/system/lib.sh
 source tests/common/initramfs.sh
 kernel=${KARUTA_TEST_KERNEL:-/opt/karuta/images/kernel}
-rounds=${KARUTA_TEST_ROUNDS:-4} # 20 take six minutes in emulation
+rounds=${KARUTA_TEST_ROUNDS:-3} # 20 take six minutes in emulation
 [ -e "$kernel" ] || { skip crash "no kernel at $kernel"; exit 0; }
 command -v busybox cpio >/dev/null || { skip crash "no busybox or cpio"; exit 0; }
 cd "$scratch" || exit 1

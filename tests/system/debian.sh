@@ -5,7 +5,7 @@
 source tests/system/lib.sh
 images=/opt/karuta/images
 [ -e $images/root.vol ] || { skip debian "no image in $images"; exit 0; }
-rounds=${KARUTA_TEST_ROUNDS:-2} cpus=${KARUTA_TEST_CPUS:-2}
+rounds=${KARUTA_TEST_ROUNDS:-1} cpus=${KARUTA_TEST_CPUS:-2}
 cd "$scratch" || exit 1
 truncate -s 96M second.vol
 cp $images/key /dev/shm/key
