@@ -79,7 +79,7 @@ check "Linux comes up and verifies" wait_for 120 heard round
 # A card may die five times a minute; updates are not counted. The instants are as they come.
 killed=0 updated=0
 for ((i = 1; i <= rounds; i++)); do
-	next=$((SECONDS + 12))
+	next=$((SECONDS + 13))
 	back=$(($(grep -c 'goes on after' notes) + 1))
 	kill_card && killed=$((killed + 1))
 	wait_for 30 noted 'goes on after' $back || break

@@ -32,7 +32,7 @@ noted() { [ "$(grep -c "card second.*$1" notes)" -ge "$2" ]; }
 killed=0 updated=0
 wait_for 240 grep -q 'CHECK fio begins' console
 while [ $killed -lt "$rounds" ] && kill -0 $controller 2>/dev/null; do
-	next=$((SECONDS + 12)) back=$(($(grep -c 'card second.*goes on after' notes) + 1))
+	next=$((SECONDS + 13)) back=$(($(grep -c 'card second.*goes on after' notes) + 1))
 	kill -9 "$(pgrep -P $controller -f 'karuta-card-volume.*second')" && killed=$((killed + 1))
 	wait_for 30 noted 'goes on after' $back || break
 	sleep 1.$((RANDOM % 10))
