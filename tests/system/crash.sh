@@ -5,27 +5,15 @@
 # restarts.
 source tests/system/lib.sh
 source tests/common/initramfs.sh
-kernel=${KARUTA_TEST_KERNEL:-/opt/karuta/images/kernel}
 rounds=${KARUTA_TEST_ROUNDS:-3} # 20 take six minutes in emulation
-[ -e "$kernel" ] || { skip crash "no kernel at $kernel"; exit 0; }
-command -v busybox cpio >/dev/null || { skip crash "no busybox or cpio"; exit 0; }
-cd "$scratch" || exit 1
+linux_guest crash
 truncate -s 64M data.vol
 head -c 64 /dev/urandom >key
 cp /opt/karuta/bin/karuta-card-volume other
 
 # The verifier writes a new pattern each time, past the page cache and back, each block telling its place and its round. The
 # reader times single reads, in hundredths of a second. A card in slot 6 ends both.
-make_initramfs initrd <<'INIT'
-#!/bin/sh
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev 2>/dev/null
-disk=/dev/nvme0n1
-n=0
-until [ -b $disk ] || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done
-[ -b $disk ] || { echo "GUEST has no disk"; poweroff -f; }
-ended() { [ -e /sys/bus/pci/devices/0000:00:06.0 ]; }
+make_disk_initramfs initrd <<'INIT'
 pattern() { seq 100000 | sed "s/^/$1 /" 2>/dev/null | head -c 524288; }
 verify() {
 	round=0
@@ -59,21 +47,12 @@ echo "GUEST complains: $(dmesg | grep -ciE 'nvme.*(timeout|abort|reset|fail|not 
 dmesg | grep -iE 'nvme|I/O error|lockup|stall' | tail -n 15
 while [ -b $disk ]; do usleep 100000; done
 echo "GUEST lost its disk"
-while [ -e /sys/bus/pci/devices/0000:00:06.0 ]; do usleep 100000; done
+while ended; do usleep 100000; done
 poweroff -f
 INIT
-cat >crash.json <<END
-{ "name": "crash", "memory": "256M", "cpus": 2, "kernel": "$kernel", "initrd": "initrd",
-  "command_line": "console=ttyS0 loglevel=6 panic=-1",
-  "cards": [{ "slot": 1, "name": "data", "kind": "volume", "store": "data.vol", "key_fd": 5 }] }
-END
-karuta-controller run crash.json >console 2>notes 5<key &
-controller=$!
-cleanup "kill -9 $controller"
-heard() { [ "$(grep -ac "GUEST $1" console)" -ge "${2:-1}" ]; }
+start_linux crash '{ "slot": 1, "name": "data", "kind": "volume", "store": "data.vol", "key_fd": 5 }'
 noted() { [ "$(grep -c "$1" notes)" -ge "${2:-1}" ]; }
 verified() { grep -ac 'GUEST round' console; }
-kill_card() { kill -9 "$(pgrep -P $controller -f karuta-card-volume)"; }
 
 check "Linux comes up and verifies" wait_for 120 heard round
 # A card may die five times a minute; updates are not counted. The instants are as they come.
@@ -81,7 +60,7 @@ killed=0 updated=0
 for ((i = 1; i <= rounds; i++)); do
 	next=$((SECONDS + 13))
 	back=$(($(grep -c 'goes on after' notes) + 1))
-	kill_card && killed=$((killed + 1))
+	kill_volume_card && killed=$((killed + 1))
 	wait_for 30 noted 'goes on after' $back || break
 	program=other
 	[ $((i % 2)) = 0 ] || program=

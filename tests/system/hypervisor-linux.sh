@@ -4,10 +4,7 @@
 # and power-off.
 source tests/system/lib.sh
 source tests/common/initramfs.sh
-kernel=${KARUTA_TEST_KERNEL:-/opt/karuta/images/kernel}
-[ -e "$kernel" ] || { skip hypervisor-linux "no kernel at $kernel"; exit 0; }
-command -v busybox cpio >/dev/null || { skip hypervisor-linux "no busybox or cpio"; exit 0; }
-cd "$scratch" || exit 1
+linux_guest hypervisor-linux
 
 make_initramfs initrd <<'INIT'
 #!/bin/sh
@@ -41,7 +38,6 @@ END
 karuta-controller run linux.json >console 2>notes &
 controller=$!
 cleanup "kill -9 $controller"
-heard() { [ "$(grep -ac "GUEST $1" console)" -ge "${2:-1}" ]; }
 
 check "Linux comes up" wait_for 120 heard up
 check "with two processors in one package and the paravirtual clock" \

@@ -73,5 +73,35 @@ kill_for_good() {
 	done
 }
 
+# ---- a stock kernel whose userland is one script: tests/common/initramfs.sh ----
+
+# linux_guest TEST [PROGRAM...]: into the scratch folder, or the end of a test that misses its kernel or a program.
+linux_guest() {
+	local test=$1 program
+	kernel=${KARUTA_TEST_KERNEL:-/opt/karuta/images/kernel}
+	[ -e "$kernel" ] || { skip "$test" "no kernel at $kernel"; exit 0; }
+	shift
+	for program in busybox cpio "$@"; do
+		command -v "$program" >/dev/null || { skip "$test" "no $program"; exit 0; }
+	done
+	cd "$scratch" || exit 1
+}
+
+# start_linux NAME CARDS: in the background, from `initrd`, with `key` as descriptor 5. What it says is in `console` and `notes`;
+# `controller` is its process.
+start_linux() {
+	cat >"$1.json" <<END
+{ "name": "$1", "memory": "256M", "cpus": 2, "kernel": "$kernel", "initrd": "initrd",
+  "command_line": "console=ttyS0 loglevel=6 panic=-1", "cards": [$2] }
+END
+	karuta-controller run "$1.json" >console 2>notes 5<key &
+	controller=$!
+	cleanup "kill -9 $controller"
+}
+
+# heard TEXT [TIMES]: whether the guest has said that.
+heard() { [ "$(grep -ac "GUEST $1" console)" -ge "${2:-1}" ]; }
+kill_volume_card() { kill -9 "$(pgrep -P $controller -f karuta-card-volume)"; }
+
 # At the end of every test script.
 finish() { [ "$failures" = 0 ]; }

@@ -4,10 +4,7 @@
 # they are stopped, keep it when their card dies; and who else has the keys of a local disk and of a volume.
 source tests/system/lib.sh
 source tests/common/initramfs.sh
-kernel=${KARUTA_TEST_KERNEL:-/opt/karuta/images/kernel}
-[ -e "$kernel" ] || { skip local "no kernel at $kernel"; exit 0; }
-command -v busybox cpio jq >/dev/null || { skip local "no busybox, cpio or jq"; exit 0; }
-cd "$scratch" || exit 1
+linux_guest local jq
 
 # What somebody left behind is on all of them.
 disks=(file)
@@ -70,21 +67,14 @@ for disk in "${disks[@]}"; do
 	slot=$((slot + 1))
 	cards+="{ \"slot\": $slot, \"name\": \"$disk\", \"kind\": \"local\", \"store\": \"${store[$disk]}\" }, "
 done
-cat >local.json <<END
-{ "name": "local", "memory": "256M", "cpus": 2, "kernel": "$kernel", "initrd": "initrd",
-  "command_line": "console=ttyS0 loglevel=6 panic=-1",
-  "cards": [$cards { "slot": 5, "name": "vol", "kind": "volume", "store": "data.vol", "key_fd": 5 }] }
-END
+cards+='{ "slot": 5, "name": "vol", "kind": "volume", "store": "data.vol", "key_fd": 5 }'
 # Whoever could dump core here would.
 mkdir cores
 pattern=$(cat /proc/sys/kernel/core_pattern)
 cleanup "echo '$pattern' >/proc/sys/kernel/core_pattern"
 echo "$scratch/cores/core.%p" >/proc/sys/kernel/core_pattern
 ulimit -c unlimited
-karuta-controller run local.json >console 2>notes 5<key &
-controller=$!
-cleanup "kill -9 $controller"
-heard() { [ "$(grep -ac "GUEST $1" console)" -ge "${2:-1}" ]; }
+start_linux local "$cards"
 again() {
 	local seen
 	seen=$(grep -ac "GUEST holds $1" console)

@@ -5,35 +5,21 @@
 # work as well; and it comes to be so again.
 source tests/system/lib.sh
 source tests/common/initramfs.sh
-kernel=${KARUTA_TEST_KERNEL:-/opt/karuta/images/kernel}
 span=${KARUTA_TEST_SECONDS:-5} # of each look
-[ -e "$kernel" ] || { skip shadow "no kernel at $kernel"; exit 0; }
-for program in busybox cpio strace; do
-	command -v $program >/dev/null || { skip shadow "no $program"; exit 0; }
-done
-cd "$scratch" || exit 1
+linux_guest shadow strace
 truncate -s 64M data.vol
 head -c 64 /dev/urandom >key
 
 # Says nothing while it reads and writes: the serial port is the hypervisor's. A card in slot 5 has it reset the controller in the
 # middle of that, one in slot 6 ends it.
-make_initramfs initrd <<'INIT'
-#!/bin/sh
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev 2>/dev/null
-disk=/dev/nvme0n1
-n=0
-until [ -b $disk ] || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done
-[ -b $disk ] || { echo "GUEST has no disk"; poweroff -f; }
-slot() { [ -e /sys/bus/pci/devices/0000:00:0$1.0 ]; }
+make_disk_initramfs initrd <<'INIT'
 reading() {
-	until slot 6; do
+	until ended; do
 		dd if=$disk of=/dev/null bs=4k count=500 skip=$1 iflag=direct 2>/dev/null || echo "GUEST read failed"
 	done
 }
 writing() {
-	until slot 6; do
+	until ended; do
 		dd if=/dev/zero of=$disk bs=4k count=500 seek=$1 oflag=direct conv=notrunc 2>/dev/null || echo "GUEST write failed"
 	done
 }
@@ -41,7 +27,7 @@ reading 0 &
 reading 4000 &
 writing 8000 &
 echo "GUEST up"
-until slot 5 || slot 6; do usleep 100000; done
+until slot 5 || ended; do usleep 100000; done
 for i in 1 2 3; do
 	echo 1 >/sys/class/nvme/nvme0/reset_controller || echo "GUEST reset failed"
 	sleep 0.5
@@ -52,15 +38,7 @@ echo "GUEST complains: $(dmesg | grep -ciE 'nvme.*(timeout|abort|fail|not ready|
 dmesg | grep -iE 'nvme|I/O error|lockup|stall' | tail -n 15
 poweroff -f
 INIT
-cat >shadow.json <<END
-{ "name": "shadow", "memory": "256M", "cpus": 2, "kernel": "$kernel", "initrd": "initrd",
-  "command_line": "console=ttyS0 loglevel=6 panic=-1",
-  "cards": [{ "slot": 1, "name": "data", "kind": "volume", "store": "data.vol", "key_fd": 5 }] }
-END
-karuta-controller run shadow.json >console 2>notes 5<key &
-controller=$!
-cleanup "kill -9 $controller"
-heard() { grep -aq "GUEST $1" console; }
+start_linux shadow '{ "slot": 1, "name": "data", "kind": "volume", "store": "data.vol", "key_fd": 5 }'
 commands() { karuta-controller status shadow | awk '$2 == "data" { print $5 + $6 }'; }
 grows() { local before; before=$(commands); sleep 1; [ "$(commands)" -gt $((before + 20)) ]; }
 
@@ -79,7 +57,7 @@ look() {
 check "Linux comes up" wait_for 120 heard up
 check "reads and writes go on" wait_for 30 grows
 look "at first"
-kill -9 "$(pgrep -P $controller -f karuta-card-volume)"
+kill_volume_card
 check "a card that died goes on" wait_for 20 grep -q 'goes on after' notes
 check "reads and writes go on after it" wait_for 30 grows
 look "after a card's death"

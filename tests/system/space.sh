@@ -4,10 +4,7 @@
 # the same number, and so on: at any instant block 0 is at most one ahead, and so it has to be in each snapshot.
 source tests/system/lib.sh
 source tests/common/initramfs.sh
-kernel=${KARUTA_TEST_KERNEL:-/opt/karuta/images/kernel}
-[ -e "$kernel" ] || { skip space "no kernel at $kernel"; exit 0; }
-command -v busybox cpio >/dev/null || { skip space "no busybox or cpio"; exit 0; }
-cd "$scratch" || exit 1
+linux_guest space
 # A file system that shares blocks.
 modprobe -q btrfs
 modprobe -q loop
@@ -19,16 +16,7 @@ head -c 64 /dev/urandom >key
 karuta volume create shared/data.vol --size 64M --key-fd 5 5<key >/dev/null
 karuta volume create plain.vol --size 8M --key-fd 5 5<key >/dev/null
 
-make_initramfs initrd <<'INIT'
-#!/bin/sh
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev 2>/dev/null
-disk=/dev/nvme0n1
-n=0
-until [ -b $disk ] || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done
-[ -b $disk ] || { echo "GUEST has no disk"; poweroff -f; }
-ended() { [ -e /sys/bus/pci/devices/0000:00:06.0 ]; }
+make_disk_initramfs initrd <<'INIT'
 put() { printf '%-4096s' "$2" | dd of=$disk bs=4k count=1 seek="$1" oflag=direct conv=notrunc 2>/dev/null || echo "GUEST write failed"; }
 get() { dd if=$disk bs=4k count=1 skip="$1" iflag=direct 2>/dev/null | tr -d ' '; }
 watch() {
@@ -54,15 +42,7 @@ echo "GUEST complains: $(dmesg | grep -ciE 'nvme.*(timeout|abort|reset|fail|not 
 dmesg | grep -iE 'nvme|I/O error' | tail -n 15
 poweroff -f
 INIT
-cat >space.json <<END
-{ "name": "space", "memory": "256M", "cpus": 2, "kernel": "$kernel", "initrd": "initrd",
-  "command_line": "console=ttyS0 loglevel=6 panic=-1",
-  "cards": [{ "slot": 1, "name": "data", "kind": "volume", "store": "shared/data.vol", "key_fd": 5 }] }
-END
-karuta-controller run space.json >console 2>notes 5<key &
-controller=$!
-cleanup "kill -9 $controller"
-heard() { grep -aq "GUEST $1" console; }
+start_linux space '{ "slot": 1, "name": "data", "kind": "volume", "store": "shared/data.vol", "key_fd": 5 }'
 wrote() { grep -ac 'GUEST wrote' console; }
 goes_on() {
 	local seen
@@ -70,7 +50,6 @@ goes_on() {
 	more() { [ "$(wrote)" -gt "$seen" ]; }
 	wait_for 60 more
 }
-kill_card() { kill -9 "$(pgrep -P $controller -f karuta-card-volume)"; }
 
 check "Linux comes up and writes" wait_for 240 heard wrote
 check "it has the volume's size" heard "sectors $((64 << 11))"
@@ -110,14 +89,14 @@ check "resize" karuta-controller resize space data 96M
 check "the guest has it without a reboot, to the last block" wait_for 20 heard "sectors $((96 << 11))"
 refuse "it does not shrink" 'cannot be made smaller' karuta-controller resize space data 64M
 refuse "nor does its file, behind its back" 'in use' karuta volume resize shared/data.vol 128M
-kill_card
+kill_volume_card
 check "resize after a card's death, once it is back" wait_for 20 karuta-controller resize space data 112M
 check "the guest has it" wait_for 20 heard "sectors $((112 << 11))"
 check "update" karuta-controller update space data
 check "resize after an update" karuta-controller resize space data 128M
 check "the guest has it" wait_for 20 heard "sectors $((128 << 11))"
 # The card dies while it is asked, or just before: whatever the answer, asking again leads to the size.
-kill_card & karuta-controller resize space data 144M >/dev/null 2>&1
+kill_volume_card & karuta-controller resize space data 144M >/dev/null 2>&1
 wait $!
 check "resize while the card dies" wait_for 20 karuta-controller resize space data 144M
 check "the guest has it" wait_for 20 heard "sectors $((144 << 11))"
