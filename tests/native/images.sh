@@ -10,13 +10,6 @@ head -c 64 /dev/urandom >key
 head -c 64 /dev/urandom >other
 head -c 63 /dev/urandom >short
 
-# exits STATUS COMMAND...
-exits() {
-	local wanted=$1 status=0
-	shift
-	"$@" || status=$?
-	[ "$status" = "$wanted" ]
-}
 # shellcheck disable=SC2012
 names() { ls -A "$@" | tr '\n' ' '; }
 is_empty() { [ -z "$(ls -A "$1" 2>/dev/null)" ]; }

@@ -6,13 +6,6 @@ cd "$scratch" || exit 1
 head -c 64 /dev/urandom >key
 head -c 64 /dev/urandom >other
 
-# exits STATUS COMMAND...
-exits() {
-	local wanted=$1 status=0
-	shift
-	"$@" || status=$?
-	[ "$status" = "$wanted" ]
-}
 kib_used() { echo $(($(stat -c %b "$1") / 2)); }
 # Two blocks at each end of a sparse volume, as a card would have written them.
 write_ends() {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by every system test. A test is a script that prints one line a behaviour:
+# Sourced by every system test, and by those of tests/native. A test is a script that prints one line a behaviour:
 #   ok - name | not ok - name | skip - name: why
-# It runs as root on a host with KVM, in /opt/karuta, with karuta's programs in PATH, and ends 0 if all is well.
+# A system test runs as root on a host with KVM, in /opt/karuta, with karuta's programs in PATH, and ends 0 if all is well.
 
 failures=0
 scratch=$(mktemp -d /tmp/karuta-test.XXXXXX)
@@ -49,6 +49,14 @@ refuse() {
 		not_ok "$name (without saying '$pattern')"
 		sed 's/^/#   /' "$scratch/check.out" | tail -n 30
 	fi
+}
+
+# exits STATUS COMMAND...: whether it ends with that.
+exits() {
+	local wanted=$1 status=0
+	shift
+	"$@" || status=$?
+	[ "$status" = "$wanted" ]
 }
 
 # wait_for SECONDS COMMAND...: until it succeeds.
