@@ -300,9 +300,10 @@ int server_turn(struct server *server)
 				connection_end(connection);
 				continue;
 			}
-			/* What OpenSSL holds already, epoll does not tell of. */
+			/* Of what OpenSSL has decrypted already epoll does not tell; of the rest of
+			 * a record that it has a part of, it does. */
 			if (connection->state == CONNECTION_READING &&
-			    SSL_has_pending(connection->ssl)) {
+			    SSL_pending(connection->ssl)) {
 				connection_turn(connection);
 				pause = 0;
 			}

@@ -199,6 +199,48 @@ static void half_requests_harm_nobody(void **state)
 	assert_int_equal(CALL("operator", "list"), 0);
 }
 
+/* Of the daemon, in ticks of the clock, of which there are a hundred in a second. */
+static unsigned processor_time(void)
+{
+	unsigned user = 0, system = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", daemon_pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %u %u",
+				&user, &system),
+			 2);
+	fclose(file);
+	return user + system;
+}
+
+/* Part of a TLS record is with OpenSSL, and nothing can be done with it: that is waited for. */
+static void half_a_record_is_waited_for(void **state)
+{
+	struct guest guest = connect_as("reader");
+	BIO *socket = SSL_get_wbio(guest.ssl), *kept = BIO_new(BIO_s_mem());
+	unsigned before;
+	char *record;
+	long length;
+
+	(void)state;
+	BIO_up_ref(socket);
+	SSL_set0_wbio(guest.ssl, kept);
+	say_frame(&guest, list, sizeof(list) - 1);
+	length = BIO_get_mem_data(kept, &record);
+	assert_int_equal(BIO_write(socket, record, (int)length - 1), length - 1);
+	assert_int_equal(CALL("operator", "list"), 0);
+	before = processor_time();
+	sleep(1);
+	assert_true(processor_time() < before + 20);
+	assert_int_equal(BIO_write(socket, record + length - 1, 1), 1);
+	assert_int_equal(hear(&guest), 0);
+	BIO_free(socket);
+	leave(&guest);
+}
+
 /* What was ordered goes on; its place is free again. */
 static void who_leaves_does_not_undo(void **state)
 {
@@ -236,6 +278,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(requests_in_a_row_are_answered_in_order),
 		cmocka_unit_test(any_frame_has_one_answer),
 		cmocka_unit_test(half_requests_harm_nobody),
+		cmocka_unit_test(half_a_record_is_waited_for),
 		cmocka_unit_test(who_leaves_does_not_undo),
 		cmocka_unit_test(half_open_connections_harm_nobody),
 	};
