@@ -144,7 +144,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
 }
 
 /* No tickets, no sessions, no early data: each connection shows its certificate. Plain copies of
- * what came, keys among it, do not stay in OpenSSL's buffers. */
+ * what came, keys among it, do not stay in OpenSSL's buffers. A server comes back after every
+ * record: who sends only new keys (RFC 8446, 4.6.3) does not keep it from the others. */
 static bool set_up(SSL_CTX *context, bool server)
 {
 	static const unsigned char protocols[] = "\x08" CONTROL_ALPN;
@@ -153,6 +154,8 @@ static bool set_up(SSL_CTX *context, bool server)
 					     SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (server)
+		SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);

@@ -241,6 +241,36 @@ static void half_a_record_is_waited_for(void **state)
 	leave(&guest);
 }
 
+/* New keys over and over, which OpenSSL can take one after the other without a word to anybody:
+ * others have their turn meanwhile. */
+static void new_keys_without_end_harm_nobody(void **state)
+{
+	enum { MANY = 30000 };
+	struct guest guest = connect_as("reader");
+	BIO *kept = BIO_new(BIO_s_mem());
+	pid_t sender;
+	char *bytes, byte;
+	long length;
+
+	(void)state;
+	SSL_set0_wbio(guest.ssl, kept);
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_int_equal(SSL_key_update(guest.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(guest.ssl), 1);
+	}
+	say_frame(&guest, list, sizeof(list) - 1);
+	length = BIO_get_mem_data(kept, &bytes);
+	sender = fork();
+	assert_true(sender >= 0);
+	if (!sender)
+		_exit(os_write_all(guest.fd, bytes, (size_t)length) < 0);
+	assert_int_equal(CALL("operator", "list"), 0);
+	assert_true(recv(guest.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0);
+	assert_int_equal(hear(&guest), 0);
+	assert_int_equal(wait_end(sender), 0);
+	leave(&guest);
+}
+
 /* What was ordered goes on; its place is free again. */
 static void who_leaves_does_not_undo(void **state)
 {
@@ -279,6 +309,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(any_frame_has_one_answer),
 		cmocka_unit_test(half_requests_harm_nobody),
 		cmocka_unit_test(half_a_record_is_waited_for),
+		cmocka_unit_test(new_keys_without_end_harm_nobody),
 		cmocka_unit_test(who_leaves_does_not_undo),
 		cmocka_unit_test(half_open_connections_harm_nobody),
 	};
