@@ -160,23 +160,34 @@ static int suspect(struct look *look, const char *what, const struct measured *m
 	return quarantine_begin(&look->state, &suspect, error);
 }
 
-/* A file of the state that is not what was written: it is kept as evidence, and not in use any
- * more. */
-static int suspect_state(struct look *look, const char *name, struct error *error)
+/* What a file of the state holds; nothing, if it is not a file, or bigger than any. */
+static void measure_state(const struct look *look, const char *name, struct measured *measured)
 {
 	CLEANUP_CLOSE int file =
-		openat(look->state.folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct measured measured = MEASURED_NONE;
+		openat(look->state.folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	*measured = MEASURED_NONE;
+	if (file >= 0)
+		measure(file, name, measured);
+}
+
+/* A file of the state that is not what was written: it is kept as evidence, and not in use any
+ * more. It becomes the mark of the quarantine itself: there is no instant with neither. */
+static int suspect_state(struct look *look, const char *name, struct error *error)
+{
+	struct measured measured;
 	struct error why = *error;
 	const char *also;
-	int ret = file < 0 ? -errno : measure(file, name, &measured);
+	int ret;
 
-	if (ret == 0 && unlinkat(look->state.folder, name, 0) < 0)
-		ret = -errno;
+	measure_state(look, name, &measured);
+	ret = quarantine_begin_with(&look->state, name, error);
 	/* For the log, if that is not it. */
 	if (ret == 0)
 		ret = state_load(&look->state, &also, error);
-	if (ret == 0) {
+	if (ret == -EBADMSG)
+		ret = suspect_state(look, also, error);
+	if (look->state.log.text) {
 		*error = why;
 		ret = suspect(look, name, &measured, NULL, error);
 	}
@@ -195,13 +206,11 @@ static int load_state(struct look *look, struct error *error)
 /* The log was removed or replaced by a whole one, or the TPM has been used by somebody else. */
 static int suspect_log(struct look *look, struct error *error)
 {
-	CLEANUP_CLOSE int file =
-		openat(look->state.folder, "events", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct measured measured = MEASURED_NONE;
-	int ret = file < 0 ? 0 : measure(file, "events", &measured);
+	struct measured measured;
+	int ret;
 
-	ret = ret < 0 ? error_set(error, -ret, "event log: %s", strerror(-ret))
-		      : suspect(look, "events", &measured, NULL, error);
+	measure_state(look, "events", &measured);
+	ret = suspect(look, "events", &measured, NULL, error);
 	measured_free(&measured);
 	return ret;
 }

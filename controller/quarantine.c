@@ -135,6 +135,14 @@ static int write_mark(const struct state *state, unsigned evidence, const char *
 	return state_write_file(state->folder, "quarantine", text, strlen(text));
 }
 
+int quarantine_begin_with(const struct state *state, const char *name, struct error *error)
+{
+	if (renameat(state->folder, name, state->folder, "quarantine") < 0 ||
+	    fsync(state->folder) < 0)
+		return error_set(error, errno, "begin a quarantine: %s: %s", name, strerror(errno));
+	return 0;
+}
+
 int quarantine_begin(struct state *state, const struct suspect *suspect, struct error *error)
 {
 	bool is_marked = quarantine_check(state, NULL) < 0;

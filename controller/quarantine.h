@@ -26,6 +26,9 @@ struct suspect {
 /* Begins a quarantine, or goes on with the one there is. Returns -EPERM and says why, also if the
  * evidence cannot be kept. */
 int quarantine_begin(struct state *state, const struct suspect *suspect, struct error *error);
+/* The first step, for a suspect that is a file of the state: it becomes the mark, in one step, and
+ * is what it was no longer. quarantine_begin() is to follow. 0 or -errno with the reason. */
+int quarantine_begin_with(const struct state *state, const char *name, struct error *error);
 /* -EPERM with the reason: there is one. */
 int quarantine_check(const struct state *state, struct error *error);
 /* Why, as a line of text; "": there is none. `path` as for state_open(). */

@@ -141,6 +141,23 @@ for file in release events; do
 	done
 done
 fresh
+verify
+flip state/release 16
+flip state/events 30
+cp state/release state/events .
+check "both changed: quarantine, and both are kept" eval '! verify && says "quarantine: " && test -e state/quarantine &&
+	cmp events state/evidence/1/file && cmp release state/evidence/2/file'
+check "nothing starts meanwhile" eval '! verify && says "nothing starts until"'
+check "a person ends it" eval 'host/karuta-controller release --state state seen && verify'
+fresh
+verify
+truncate -s 257M state/events
+check "a log bigger than any: quarantine" eval '! verify && test -e state/quarantine && grep -q "^file unknown" state/evidence/1/reason'
+fresh
+verify
+rm state/events && mkfifo state/events
+check "a log that is not a file: quarantine" eval '! timeout 10 host/karuta-controller verify --state state >out 2>&1 && test -e state/quarantine'
+fresh
 chmod 777 host
 mkdir -m 777 open
 refuse "a state that others may write is not used" "others may write there" host/karuta-controller verify --state open
