@@ -176,8 +176,10 @@ static void read_mark(const struct state *state, char *text, size_t size)
 	text[0] = '\0';
 	if (ret == -ENOENT)
 		return;
-	snprintf(text, size, "%s", line && line[1] ? line + 1 : "its reason cannot be read");
+	snprintf(text, size, "%s", line ? line + 1 : "");
 	text[strcspn(text, "\n")] = '\0';
+	if (!text[0])
+		snprintf(text, size, "its reason cannot be read");
 }
 
 int quarantine_check(const struct state *state, struct error *error)

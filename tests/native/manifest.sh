@@ -119,6 +119,12 @@ chmod u+w state/evidence/1/file
 flip state/evidence/1/file 77
 host/karuta-controller evidence --state state >out
 check "evidence that was changed later is told" says 'file .* CHANGED SINCE'
+cp state/quarantine mark
+for text in '' '1' '1\n' '1\n\n' '1\n\0since'; do
+	printf %b "$text" >state/quarantine
+	check "a mark that was damaged is one: '$text'" eval '! verify && says "nothing starts until karuta-controller release"'
+done
+mv mark state/quarantine
 refuse "it ends with a reason only" usage: host/karuta-controller release --state state
 check "it ends" host/karuta-controller release --state state "put back from the package"
 check "things start again" verify
