@@ -41,9 +41,12 @@ static int make_folder(const struct state *state, unsigned *number)
 	for (*number = 1; *number <= EVIDENCE_MAX; ++*number) {
 		snprintf(name, sizeof(name), "%u", *number);
 		if (mkdirat(evidence, name, 0700) == 0) {
-			int folder = openat(evidence, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			CLEANUP_CLOSE int folder =
+				openat(evidence, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-			return folder < 0 || fsync(evidence) < 0 ? -errno : folder;
+			if (folder >= 0 && fsync(evidence) == 0)
+				return os_steal_fd(&folder);
+			return -errno;
 		}
 		if (errno != EEXIST)
 			return -errno;
@@ -135,6 +138,19 @@ static int write_mark(const struct state *state, unsigned evidence, const char *
 	return state_write_file(state->folder, "quarantine", text, strlen(text));
 }
 
+/* Where there is no room for the text there is room for the name. */
+static int mark(const struct state *state, const char *why)
+{
+	CLEANUP_CLOSE int file = -1;
+	int ret = write_mark(state, 0, why);
+
+	if (ret == 0)
+		return 0;
+	file = openat(state->folder, "quarantine", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+		      0600);
+	return file < 0 || fsync(file) < 0 || fsync(state->folder) < 0 ? ret : 0;
+}
+
 int quarantine_begin_with(const struct state *state, const char *name, struct error *error)
 {
 	if (renameat(state->folder, name, state->folder, "quarantine") < 0 ||
@@ -147,15 +163,16 @@ int quarantine_begin(struct state *state, const struct suspect *suspect, struct 
 {
 	bool is_marked = quarantine_check(state, NULL) < 0;
 	unsigned number = 0;
-	/* First the mark: whatever goes wrong with the rest, nothing starts. */
-	int ret = is_marked ? 0 : write_mark(state, 0, suspect->why);
+	/* First the mark: whatever goes wrong with the rest, nothing starts. And of the rest as
+	 * much as can be kept. */
+	int ret = is_marked ? 0 : mark(state, suspect->why);
+	int logged = log_suspect(state, suspect);
+	int kept = keep_evidence(state, suspect, &number);
 
+	if (kept == 0)
+		kept = write_mark(state, number, suspect->why);
 	if (ret == 0)
-		ret = log_suspect(state, suspect);
-	if (ret == 0)
-		ret = keep_evidence(state, suspect, &number);
-	if (ret == 0)
-		ret = write_mark(state, number, suspect->why);
+		ret = logged < 0 ? logged : kept;
 	if (ret < 0)
 		return error_set(error, EPERM,
 				 "quarantine: %s; not all of the evidence was kept: %s",

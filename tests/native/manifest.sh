@@ -135,6 +135,23 @@ refuse "there is none to end" "there is no quarantine" host/karuta-controller re
 flip host/karuta-card-null 5000
 check "the same again begins another" eval '! verify && test -s state/evidence/2/file && test "$(grep -c mismatch state/events)" = 2'
 
+# A disk without room for anything but names.
+fresh
+mkdir small && mount -t tmpfs -o size=64k small small 2>/dev/null && cleanup "umount $scratch/small"
+if mountpoint -q small; then
+	verify_small() { host/karuta-controller verify --state small/state >out 2>&1; }
+	check "intact on a small disk" verify_small
+	head -c 64k /dev/zero >small/full 2>/dev/null
+	flip host/karuta-card-null 5000
+	check "the disk is full: quarantine" eval '! verify_small && says "quarantine: karuta-card-null"'
+	cp good/karuta-card-null host/
+	check "it is one, though its reason is lost" eval '! verify_small && says "nothing starts until karuta-controller release"'
+	rm small/full
+	check "with room again a person ends it" eval 'host/karuta-controller release --state small/state room && verify_small'
+else
+	skip "quarantine on a full disk" "nothing can be mounted here"
+fi
+
 # --- what the host remembers ---
 for file in release events; do
 	for part in 0 40 99 100; do
