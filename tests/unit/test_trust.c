@@ -416,6 +416,11 @@ static void log_has_a_bound(void **state)
 		ret = event_log_add(&log, &event);
 	} while (ret == 0);
 	assert_int_equal(ret, -ENOSPC);
+	/* What a person has to see still finds room. */
+	event.result = EVENT_REFUSED;
+	assert_int_equal(event_log_add(&log, &event), -ENOSPC);
+	add(&log, "a", 1, EVENT_MISMATCH);
+	add(&log, "quarantine", 2, EVENT_RELEASED);
 	assert_true(log.length <= EVENTS_SIZE_MAX);
 	assert_int_equal(event_log_open(&again, log.text, log.length, NULL), 0);
 	event_log_free(&again);
