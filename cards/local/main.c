@@ -56,6 +56,7 @@ static int local_open(struct card *card, struct error *error)
 
 	if (local->options.where == BLOCK_NOWHERE)
 		return error_set(error, EINVAL, "--store is needed; try --help");
+	local->options.is_successor = card_stands_by(card);
 	local_key_protect(card_state(card));
 	err = local_key_open(card_state(card), local->key, error);
 	if (!err)
@@ -99,8 +100,10 @@ static int local_start(struct card *card, bool fresh, struct error *error)
 	struct local *local = card_device(card);
 	struct store *store = local->store;
 	struct nvme_setup setup = {0};
-	int err = fresh ? clear(local, error) : 0;
+	int err = block_options_take_over(&local->options, error);
 
+	if (!err && fresh)
+		err = clear(local, error);
 	if (!err)
 		err = take_key(local, card_state(card), fresh, error);
 	if (err)

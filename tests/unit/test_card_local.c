@@ -180,6 +180,47 @@ static void a_killed_card_keeps_its_data(void **state)
 	end(fixture);
 }
 
+/* Connects to the process that has stood by, once it serves. */
+static void go_on_with(struct fixture *fixture, int socket)
+{
+	struct harness *harness = &fixture->harness;
+	struct error error = {0};
+
+	for (unsigned i = 0; i < PATIENCE_MS && harness_status(harness).standing_by; i++)
+		usleep(1000);
+	harness_wait_state(harness, STATUS_READY);
+	harness_disconnect(harness);
+	assert_int_equal(vfu_client_create(&harness->client, socket, &nvme_client_memory,
+					   &fixture->nvme, PATIENCE_MS),
+			 0);
+	assert_int_equal(vfu_client_negotiate(harness->client, &error), 0);
+	assert_int_equal(nvme_client_attach(&fixture->nvme, harness->client), 0);
+}
+
+static void an_updated_card_keeps_its_data(void **state)
+{
+	struct fixture *fixture = *state;
+	struct harness *harness = &fixture->harness;
+	pid_t old;
+	int socket;
+
+	start_and_enable(fixture, LOCAL(fixture));
+	write_pattern(fixture, 3, 11);
+	old = harness->pid;
+	socket = launch_on(fixture,
+			   (const char *[]){"--store", fixture->store, "--stand-by", NULL});
+	for (unsigned i = 0; i < PATIENCE_MS && !harness_status(harness).standing_by; i++)
+		usleep(1000);
+	assert_true(harness_status(harness).standing_by);
+	write_pattern(fixture, 4, 12);
+	assert_int_equal(kill(old, SIGTERM), 0);
+	assert_int_equal(waitpid(old, NULL, 0), old);
+	go_on_with(fixture, socket);
+	assert_true(reads_as_pattern(fixture, 3, 11));
+	assert_true(reads_as_pattern(fixture, 4, 12));
+	end(fixture);
+}
+
 /* Killed before it was ready, it has served nobody: the next one begins anew. */
 static void a_card_killed_at_its_start_leaves_nothing(void **state)
 {
@@ -278,6 +319,7 @@ int main(void)
 		LOCAL_CASE(stop_and_start_forget_everything),
 		LOCAL_CASE(each_device_has_its_own_key),
 		LOCAL_CASE(a_killed_card_keeps_its_data),
+		LOCAL_CASE(an_updated_card_keeps_its_data),
 		LOCAL_CASE(a_card_killed_at_its_start_leaves_nothing),
 		LOCAL_CASE(the_key_is_in_the_state_and_nowhere_else),
 		LOCAL_CASE(refuses_what_makes_no_disk),
