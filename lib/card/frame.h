@@ -100,9 +100,10 @@ int card_state_check_version(const struct card *card, struct error *error);
  * private area. */
 int card_state_lock(struct card *card, struct error *error);
 void card_state_unlock(struct card *card);
-/* -EPROTO: it cannot be used. Otherwise the area is the card's; *fresh: start from nothing. */
+/* -EPROTO: it cannot be used. *fresh: start from nothing. */
 int card_state_begin(struct card *card, bool *fresh, struct error *error);
-/* All is set up: the area can be taken over from now on. */
+/* All is set up: the area can be taken over from now on, and is of this program's version. Who
+ * fails before leaves it to a program of the version that made it. */
 void card_state_complete(struct card *card);
 
 /* Loop, doorbells, server and socket: all that needs opening. */

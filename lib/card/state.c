@@ -114,8 +114,6 @@ static int begin_anew(struct card *card, struct error *error)
 	memset((uint8_t *)area + sizeof(area->magic), 0,
 	       card_state_needed(card->ops) - sizeof(area->magic));
 	area->frame_version = CARD_FRAME_VERSION;
-	area->readable_from = card->ops->readable_from;
-	atomic_store(&area->format, format_of(card->ops));
 	strncpy(area->card, card->ops->name, sizeof(area->card) - 1);
 	if (pci_config_init(&area->config, card->ops->identity))
 		return error_set(error, EINVAL, "%s: its PCI identity contradicts itself",
@@ -172,25 +170,21 @@ static int check(const struct card *card, struct error *error)
 	return err;
 }
 
-/* What an older version had not is zeros; what a newer one had is passed over. Can be cut short and
- * begun anew until the last store. */
-static void make_ours(struct card *card)
+/* What an older version had not is zeros; what a newer one had is passed over. The older one does
+ * not look there: until card_state_complete() the area is still its own. */
+static void add_what_is_new(struct card *card)
 {
 	const struct card_ops *ops = card->ops;
-	struct card_area *area = card->area;
-	uint32_t version = (uint32_t)(atomic_load(&area->format) >> 32);
+	uint32_t version = (uint32_t)(atomic_load(&card->area->format) >> 32);
 
 	if (version < ops->state_version)
 		memset((uint8_t *)card_state(card) + ops->older_size, 0,
 		       ops->state_size - ops->older_size);
-	area->readable_from = ops->readable_from;
-	atomic_store(&area->format, format_of(ops));
 }
 
 int card_state_begin(struct card *card, bool *fresh, struct error *error)
 {
 	uint64_t magic = atomic_load(&card->area->magic);
-
 	int err;
 
 	*fresh = magic == CARD_STATE_SETUP || (!magic && is_all_zeros(card));
@@ -198,13 +192,18 @@ int card_state_begin(struct card *card, bool *fresh, struct error *error)
 		return begin_anew(card, error);
 	err = check(card, error);
 	if (!err)
-		make_ours(card);
+		add_what_is_new(card);
 	return err;
 }
 
+/* Of an area that another version left, `format` is the store that makes it ours. */
 void card_state_complete(struct card *card)
 {
-	atomic_store(&card->area->magic, CARD_STATE_COMPLETE);
+	struct card_area *area = card->area;
+
+	area->readable_from = card->ops->readable_from;
+	atomic_store(&area->format, format_of(card->ops));
+	atomic_store(&area->magic, CARD_STATE_COMPLETE);
 }
 
 void *card_state(struct card *card)

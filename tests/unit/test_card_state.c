@@ -83,6 +83,27 @@ static void goes_on_from_one_version_newer(void **state)
 	assert_int_equal(header->size, CARD_STATE_OFFSET + sizeof(struct probe_state));
 }
 
+/* An update that fails is taken back: the old program finds its own. */
+static void one_that_does_not_start_leaves_the_version(void **state)
+{
+	static const char *const fails[] = {"--fail-start", "broken", NULL};
+	struct harness *harness = *state;
+
+	for (uint32_t version = 2; version <= 4; version += 2) {
+		struct area_header before,
+			*header = left_by_another(harness, version, version < 3 ? -8 : 16);
+
+		before = *header;
+		close(harness_launch(harness, fails));
+		assert_int_equal(harness_wait(harness), 1);
+		assert_memory_equal(header, &before, sizeof(before));
+		harness_start(harness, NULL);
+		assert_int_equal(header->state_version, 3);
+		harness_disconnect(harness);
+		assert_int_equal(harness_wait(harness), 0);
+	}
+}
+
 static void newer_version_that_says_so_is_refused(void **state)
 {
 	left_by_another(*state, 4, 16)->readable_from = 4;
@@ -162,6 +183,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(counters_go_on_from_what_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on_from_one_version_older, setup, teardown),
 		cmocka_unit_test_setup_teardown(goes_on_from_one_version_newer, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_does_not_start_leaves_the_version, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(newer_version_that_says_so_is_refused, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(version_further_away_is_refused, setup, teardown),
