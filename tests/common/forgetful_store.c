@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store_bytes.h"
+
 struct forgetful {
 	struct store store;
 	uint8_t *now, *kept, *differs;
@@ -25,19 +27,6 @@ static void flush(struct forgetful *forgetful)
 			keep(forgetful, block);
 }
 
-static void transfer(struct forgetful *forgetful, const struct store_request *request)
-{
-	uint8_t *at = forgetful->now + request->offset;
-
-	for (size_t i = 0; i < request->iov_count; i++) {
-		if (request->op == STORE_READ)
-			memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);
-		else
-			memcpy(at, request->iov[i].iov_base, request->iov[i].iov_len);
-		at += request->iov[i].iov_len;
-	}
-}
-
 static void note_change(struct forgetful *forgetful, const struct store_request *request)
 {
 	uint64_t end = request->offset + request->length;
@@ -53,22 +42,11 @@ static void submit(struct store *store, struct store_request *request)
 {
 	struct forgetful *forgetful = (struct forgetful *)store;
 
-	switch (request->op) {
-	case STORE_READ:
-		transfer(forgetful, request);
-		break;
-	case STORE_WRITE:
-		transfer(forgetful, request);
-		note_change(forgetful, request);
-		break;
-	case STORE_DISCARD:
-		memset(forgetful->now + request->offset, 0, request->length);
-		note_change(forgetful, request);
-		break;
-	case STORE_FLUSH:
+	store_bytes_carry_out(forgetful->now, request);
+	if (request->op == STORE_FLUSH)
 		flush(forgetful);
-		break;
-	}
+	else if (request->op != STORE_READ)
+		note_change(forgetful, request);
 	request->done(request, 0);
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store_bytes.h"
+
 static void submit(struct store *store, struct store_request *request)
 {
 	struct late_store *late = (struct late_store *)store;
@@ -58,23 +60,6 @@ struct late_store *late_store_create(uint64_t size)
 	return NULL;
 }
 
-static void carry_out(struct late_store *late, const struct store_request *request)
-{
-	uint8_t *at = late->bytes + request->offset;
-
-	if (request->op == STORE_DISCARD)
-		memset(at, 0, request->length);
-	if (request->op != STORE_READ && request->op != STORE_WRITE)
-		return;
-	for (size_t i = 0; i < request->iov_count; i++) {
-		if (request->op == STORE_READ)
-			memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);
-		else
-			memcpy(at, request->iov[i].iov_base, request->iov[i].iov_len);
-		at += request->iov[i].iov_len;
-	}
-}
-
 void late_store_end(struct late_store *late, size_t index, int error)
 {
 	struct store_request *request = late->pending[index];
@@ -83,7 +68,7 @@ void late_store_end(struct late_store *late, size_t index, int error)
 	memmove(&late->pending[index], &late->pending[index + 1],
 		(late->count - index) * sizeof(late->pending[0]));
 	if (!error)
-		carry_out(late, request);
+		store_bytes_carry_out(late->bytes, request);
 	request->done(request, error);
 }
 

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "os/fd.h"
 #include "store/queue.h"
+#include "store_bytes.h"
 
 #define MAX_PENDING 8192u
 
@@ -32,23 +32,6 @@ static unsigned draw(struct thread_store *store)
 	return store->random >> 8;
 }
 
-static void carry_out(struct thread_store *store, const struct store_request *request)
-{
-	uint8_t *at = store->bytes + request->offset;
-
-	if (request->op == STORE_DISCARD)
-		memset(at, 0, request->length);
-	if (request->op != STORE_READ && request->op != STORE_WRITE)
-		return;
-	for (size_t i = 0; i < request->iov_count; i++) {
-		if (request->op == STORE_READ)
-			memcpy(request->iov[i].iov_base, at, request->iov[i].iov_len);
-		else
-			memcpy(at, request->iov[i].iov_base, request->iov[i].iov_len);
-		at += request->iov[i].iov_len;
-	}
-}
-
 /* With the lock held. */
 static struct store_request *take_one(struct thread_store *store)
 {
@@ -66,7 +49,7 @@ static void work(struct thread_store *store, struct store_request *request)
 	if (draw(store) % 4 == 0)
 		usleep(draw(store) % 300);
 	if (!fails)
-		carry_out(store, request);
+		store_bytes_carry_out(store->bytes, request);
 	/* Until the owner has it back it is ours: the answer is kept here. */
 	request->private = fails ? store : NULL;
 }
