@@ -109,7 +109,9 @@ static bool take(struct nvme *nvme, unsigned queue, uint32_t *index)
 	if (has_to_wait(nvme, slot, queue))
 		return false;
 	slot->fetched = sq->fetched;
-	slot->id = state->next_id++;
+	slot->id = state->next_id;
+	/* Before the sum: what is_just_copied() in recover.c goes by. */
+	nvme_publish64(&state->next_id, slot->id + 1);
 	slot->check = nvme_slot_check(slot);
 	nvme_publish(&slot->state, NVME_SLOT_FETCHED);
 	nvme_publish64(&sq->fetched, sq->fetched + 1);
