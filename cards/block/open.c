@@ -152,8 +152,9 @@ void block_options_let_go(struct block_options *options)
 {
 	struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 
-	if (options->lock_fd > 0)
-		fcntl(options->lock_fd, F_OFD_SETLK, &whole);
+	if (options->lock_fd <= 0)
+		return;
+	fcntl(options->lock_fd, F_OFD_SETLK, &whole);
 	os_close(&options->lock_fd);
 }
 
