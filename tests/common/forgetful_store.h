@@ -8,7 +8,7 @@
 
 #include "store/store.h"
 
-/* What is there with power, what stays without, and a byte a block: do they differ? */
+/* What is there with power, what stays without, and a byte a block: how they differ. */
 #define FORGETFUL_SIZE(size) (2 * (size) + (size) / STORE_BLOCK)
 
 /* `bytes` are FORGETFUL_SIZE(size), page aligned. */
