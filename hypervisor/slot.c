@@ -220,9 +220,10 @@ void slot_reset(struct slot *slot)
 		return;
 	pthread_mutex_lock(&slot->lock);
 	slot_forget(slot);
-	slot->reset_due = slot->lost != NULL;
 	if (slot->client && slot->can_reset)
 		vfu_client_reset(slot->client);
+	/* A death may be noticed only now. */
+	slot->reset_due = !slot->client || vfu_client_is_dead(slot->client);
 	slot_refresh_doorbells(slot);
 	pthread_mutex_unlock(&slot->lock);
 	slot_check(slot);

@@ -45,7 +45,7 @@ struct slot {
 	pthread_cond_t changed;		 /* `client` or `lost` did, or the machine is to stop */
 	struct vfu_client *client;	 /* NULL: nobody answers */
 	struct vfu_client *lost;	 /* of the card that is waited for; NULL: none is */
-	bool reset_due;			 /* the guest was reset while it was away */
+	bool reset_due;			 /* the guest was reset without it */
 	uint8_t config[PCI_CONFIG_SIZE]; /* as it was when the card was inserted */
 	uint32_t config_size;
 	bool can_reset;

@@ -169,6 +169,33 @@ static void test_waiting_is_interrupted(void **state)
 	detach_running(&next);
 }
 
+/* The reset finds it dead: what the guest did before is over for the next process too. */
+static void test_a_reset_that_it_died_before_is_made_up_for(void **state)
+{
+	struct fake fake, next;
+	unsigned first;
+
+	(void)state;
+	attach_running(&fake);
+	first = fake.writes;
+	atomic_store(&fake.hold, true);
+	set_bar32(0x10, 1);
+	set_bar32(0x14, 2);
+	while (fake.writes == first)
+		usleep(1000);
+	shutdown(slot_link(slot()), SHUT_RDWR);
+	bus_reset(&machine.bus);
+	slot_start(slot());
+	assert_int_equal(status.slots[SLOT], STATUS_SLOT_WAITING);
+	atomic_store(&fake.hold, false);
+	stop(&fake);
+	make_next(&next, &fake);
+	relink(&next);
+	assert_int_equal(next.resets, 1);
+	assert_int_equal(next.writes, 0);
+	detach_running(&next);
+}
+
 static void test_nobody_comes(void **state)
 {
 	struct fake fake;
@@ -243,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_accesses_wait_for_the_next_process),
 		cmocka_unit_test(test_unanswered_writes_are_handed_over),
 		cmocka_unit_test(test_waiting_is_interrupted),
+		cmocka_unit_test(test_a_reset_that_it_died_before_is_made_up_for),
 		cmocka_unit_test(test_nobody_comes),
 		cmocka_unit_test(test_only_the_same_card_is_linked),
 	};
