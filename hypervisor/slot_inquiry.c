@@ -189,7 +189,7 @@ static bool is_same(const struct slot *a, const struct slot *b)
 	       m->pending_offset == n->pending_offset;
 }
 
-static int compare(const struct slot *slot, struct vfu_client *client, uint64_t begun,
+static int compare(struct slot *slot, struct vfu_client *client, uint64_t begun,
 		   struct error *error)
 {
 	struct slot now = {.machine = slot->machine, .number = slot->number};
@@ -207,6 +207,8 @@ static int compare(const struct slot *slot, struct vfu_client *client, uint64_t 
 		ret = find_vectors(&now, client, error);
 	if (!ret && !is_same(slot, &now))
 		ret = error_set(error, EPROTO, "it is not what was in the slot before");
+	/* Another program may tell of its doorbells where the last one could not. */
+	slot->irqs = now.irqs;
 	return ret;
 }
 

@@ -221,6 +221,22 @@ static void test_nobody_comes(void **state)
 	atomic_store(&machine.run, false);
 }
 
+static void test_the_next_process_may_tell_of_doorbells(void **state)
+{
+	struct fake fake, next;
+
+	(void)state;
+	attach_running(&fake);
+	slot()->irqs = 5; /* those that the protocol names */
+	assert_int_equal(slot_news_fd(slot()), -1);
+	die(&fake);
+	make_next(&next, &fake);
+	next.device.irq_counts[VFU_IRQ_IO_FDS] = 1;
+	relink(&next);
+	assert_true(slot_news_fd(slot()) >= 0);
+	detach_running(&next);
+}
+
 static void not_the_same(struct fake *other)
 {
 	struct error error = {0};
@@ -272,6 +288,7 @@ int main(void)
 		cmocka_unit_test(test_waiting_is_interrupted),
 		cmocka_unit_test(test_a_reset_that_it_died_before_is_made_up_for),
 		cmocka_unit_test(test_nobody_comes),
+		cmocka_unit_test(test_the_next_process_may_tell_of_doorbells),
 		cmocka_unit_test(test_only_the_same_card_is_linked),
 	};
 
