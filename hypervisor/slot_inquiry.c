@@ -221,16 +221,17 @@ static int rebind(struct slot *slot, struct vfu_client *client)
 }
 
 /* The first write is what sets it going (card/card.h): the value that is there. */
-static int set_going(struct slot *slot, struct vfu_client *client)
+static int set_going(struct slot *slot, struct vfu_client *client, uint64_t begun)
 {
 	uint8_t command[2];
 	int ret = vfu_client_read(client, REGION_CONFIG, PCI_COMMAND, command, sizeof(command));
 
 	if (!ret)
-		ret = vfu_client_write(client, REGION_CONFIG, PCI_COMMAND, command,
-				       sizeof(command));
+		ret = is_late(begun) ? -ETIMEDOUT
+				     : vfu_client_write(client, REGION_CONFIG, PCI_COMMAND, command,
+							sizeof(command));
 	if (!ret && !slot->reset_due)
-		ret = vfu_client_hand_over(slot->lost, client);
+		ret = is_late(begun) ? -ETIMEDOUT : vfu_client_hand_over(slot->lost, client);
 	return ret;
 }
 
@@ -249,7 +250,7 @@ int slot_resume(struct slot *slot, struct vfu_client *client, struct error *erro
 		ret = step(begun, begin_doorbells(slot, client, begun),
 			   "its doorbells cannot be read", error);
 	if (!ret)
-		ret = step(begun, set_going(slot, client), "it does not go on", error);
+		ret = step(begun, set_going(slot, client, begun), "it does not go on", error);
 	if (ret)
 		return ret;
 	slot_update_windows(slot);

@@ -92,12 +92,12 @@ int vfu_client_write_behind(struct vfu_client *client, unsigned region, uint64_t
 	return vfu_client_unlock(client, send_behind(client, &write));
 }
 
-/* A socket gives what was sent before its other end was closed. */
-static void take_last_answers(struct vfu_client *client)
+/* A socket gives what was sent before its other end was closed. It may not be yet. */
+static void take_last_answers(struct vfu_client *client, uint64_t deadline)
 {
 	struct vfu_message message;
 
-	while (vfu_reader_step(&client->in, client->fd) > 0) {
+	while (os_now() < deadline && vfu_reader_step(&client->in, client->fd) > 0) {
 		message = vfu_reader_message(&client->in);
 		if (!vfu_client_is_command(&message) &&
 		    vfu_client_take_behind(client, &message) < 0)
@@ -108,19 +108,22 @@ static void take_last_answers(struct vfu_client *client)
 
 int vfu_client_hand_over(struct vfu_client *from, struct vfu_client *to)
 {
+	uint64_t deadline = os_now() + to->deadline_ns;
 	int ret = 0;
 
 	vfu_client_lock(from);
-	take_last_answers(from);
-	while (from->behind_count) {
+	take_last_answers(from, deadline);
+	while (!ret && from->behind_count) {
 		const struct vfu_behind *write = oldest(from);
 
 		ret = vfu_client_write(to, write->access.region, write->access.offset, write->data,
 				       write->access.count);
 		if (ret && vfu_client_is_dead(to))
 			break;
-		ret = 0;
 		forget_oldest(from);
+		/* One that answers each in time, but all of them slowly. */
+		ret = from->behind_count && os_now() >= deadline ? vfu_client_break(to, -ETIMEDOUT)
+								 : 0;
 	}
 	return vfu_client_unlock(from, ret);
 }

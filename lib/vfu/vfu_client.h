@@ -96,7 +96,7 @@ int vfu_client_post(struct vfu_client *client, unsigned region, uint64_t offset,
 int vfu_client_write_behind(struct vfu_client *client, unsigned region, uint64_t offset,
 			    const void *from, uint32_t length);
 /* Carries out on `to`, in their order, the writes that `from`'s card left unanswered when it died.
- * After a failure `from` still has those that `to` has not answered. */
+ * After a failure `from` still has those that `to` has not answered. One deadline, `to`'s. */
 int vfu_client_hand_over(struct vfu_client *from, struct vfu_client *to);
 
 /* Binds `count` eventfds (all >= 0, the caller's) from vector `start` on; cut into messages as the

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes whose answers are looked at later, and cards that answer them wrong or never. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/base.h"
@@ -138,6 +140,42 @@ static void what_is_left_is_handed_over(void **state)
 	card_end(&dead);
 }
 
+/* Answers what it is sent, too slowly for all of it to be done in time. */
+static void *answer_slowly(void *context)
+{
+	struct card *slow = context;
+
+	for (uint16_t i = 0; i < MOST / 2; i++) {
+		struct vfio_user_region_access access = {.offset = 8 + 4u * i, .count = 4};
+
+		usleep(CARD_SHORT_MS * 400);
+		card_replies(slow, (uint16_t)(i + 1), VFIO_USER_REGION_WRITE, &access,
+			     sizeof(access), 0);
+	}
+	return NULL;
+}
+
+/* Its deadline is for all of it. */
+static void slow_successor_is_not_waited_for(void **state)
+{
+	struct card dead;
+	pthread_t thread;
+
+	(void)state;
+	card_start(&card, CARD_LONG_MS);
+	for (unsigned i = 0; i < MOST / 2; i++)
+		assert_int_equal(write_behind(8 + 4 * i), 0);
+	shutdown(card.socket, SHUT_RDWR);
+	dead = card;
+	card_start(&card, CARD_SHORT_MS);
+	assert_int_equal(pthread_create(&thread, NULL, answer_slowly, &card), 0);
+	assert_int_equal(vfu_client_hand_over(dead.client, card.client), -ETIMEDOUT);
+	pthread_join(thread, NULL);
+	card_expect_dead(&card);
+	card_end(&card);
+	card_end(&dead);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +185,7 @@ int main(void)
 		cmocka_unit_test(wrong_answers_kill_the_link),
 		cmocka_unit_test(too_much_is_refused),
 		cmocka_unit_test(what_is_left_is_handed_over),
+		cmocka_unit_test(slow_successor_is_not_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
