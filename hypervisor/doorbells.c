@@ -72,8 +72,8 @@ int doorbells_fetch(struct doorbells *doorbells, struct vfu_client *client, unsi
 				os_close(&io_fds[i].fd);
 			continue;
 		}
-		/* A senseless one is kept, for its descriptor may serve others, but is never rung.
-		 */
+		/* A senseless one is kept, for its descriptor may serve others, but is never
+		 * connected. */
 		if (!is_sane(&io_fds[i], bar, size, msix))
 			io_fds[i].size = UINT32_MAX;
 		added[i] = (struct doorbell){.io_fd = io_fds[i], .bar = (uint8_t)bar};
@@ -116,12 +116,6 @@ void doorbells_update(struct doorbells *doorbells, int vm, const uint64_t decode
 
 		move(doorbell, vm, base ? base + doorbell->io_fd.offset : 0);
 	}
-}
-
-void doorbells_ring(const struct doorbells *doorbells)
-{
-	for (size_t i = 0; i < doorbells->count; i++)
-		os_eventfd_signal(doorbells->list[i].io_fd.fd);
 }
 
 void doorbells_drop(struct doorbells *doorbells, int vm)

@@ -53,7 +53,4 @@ void doorbells_hear(struct doorbells *doorbells);
 /* `decode[bar]`: the address that the BAR decodes now, 0 if none. */
 void doorbells_update(struct doorbells *doorbells, int vm, const uint64_t decode[PCI_BARS]);
 
-/* As if the guest had written each of them. */
-void doorbells_ring(const struct doorbells *doorbells);
-
 #endif

@@ -124,7 +124,7 @@ static void fail(struct slot *slot)
 		events_remove(&slot->machine->events, slot->number);
 }
 
-/* Doorbells stay connected, to nobody: who is linked next has all of its own rung. */
+/* Doorbells stay connected, to nobody: who is linked next takes all of its own for rung. */
 void slot_hangup(struct slot *slot)
 {
 	if (slot->state != STATUS_SLOT_PRESENT || !slot->machine->started) {

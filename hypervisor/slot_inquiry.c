@@ -254,7 +254,5 @@ int slot_resume(struct slot *slot, struct vfu_client *client, struct error *erro
 	if (ret)
 		return ret;
 	slot_update_windows(slot);
-	/* Those rung while nobody listened. */
-	doorbells_ring(&slot->doorbells);
 	return 0;
 }

@@ -120,12 +120,21 @@ static int serve_read(void *context, unsigned region, uint64_t offset, void *to,
 	return 0;
 }
 
+/* What was rung while no process listened was lost with the last one's descriptors. */
+static void go_on(struct card *card)
+{
+	card->held = false;
+	for (unsigned i = 0; card->ops->doorbell && i < card->doorbell_fds; i++)
+		card->ops->doorbell(card, i);
+}
+
 static int serve_write(void *context, unsigned region, uint64_t offset, const void *from,
 		       uint32_t length)
 {
 	struct card *card = context;
 
-	card->held = false;
+	if (card->held)
+		go_on(card);
 	if (region == VFU_REGION_CONFIG)
 		config_write(card, offset, from, length);
 	else

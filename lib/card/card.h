@@ -125,7 +125,8 @@ struct card_ops {
 			 uint32_t length);
 	void (*bar_write)(struct card *card, unsigned bar, uint64_t offset, const void *from,
 			  uint32_t length);
-	/* By eventfd. Optional: work() comes after it in any case. */
+	/* By eventfd, or perhaps so, to a process before this one. Optional: work() comes after it
+	 * in any case. */
 	void (*doorbell)(struct card *card, unsigned index);
 	/* Bus mastering was switched; after start it is off until told otherwise. Optional. */
 	void (*master)(struct card *card, bool on);
