@@ -155,6 +155,6 @@ int doorbells_news(const struct doorbells *doorbells)
 
 void doorbells_hear(struct doorbells *doorbells)
 {
-	if (os_eventfd_drain(doorbells->news))
+	if (os_eventfd_drain_shared(doorbells->news))
 		atomic_store(&doorbells->stale, true);
 }

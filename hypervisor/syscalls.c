@@ -44,6 +44,7 @@ const struct jail_syscall hypervisor_syscalls[] = {
 	 {{.index = 3, .mask = UINT32_MAX, .value = 0x1000 /* AT_EMPTY_PATH */}}},
 	{SCMP_SYS(pread64), "reset: kernel and initrd", {{0}}},
 	{SCMP_SYS(read), "commands, eventfds", {{0}}},
+	{SCMP_SYS(preadv2), "eventfds that a card has too", {{0}}},
 	{SCMP_SYS(write), "eventfds", {{0}}},
 	{SCMP_SYS(close), "a card that is detached", {{0}}},
 	{SCMP_SYS(eventfd2), "interrupts of a card that is attached", {{0}}},

@@ -108,7 +108,7 @@ static void unbind(struct vectors *vectors, struct vfu_client *client)
 	if (client)
 		vfu_client_disable_irqs(client, IRQ_MSIX);
 	for (uint32_t i = 0; i < vectors->count; i++)
-		os_eventfd_drain(vectors->fds[i]);
+		os_eventfd_drain_shared(vectors->fds[i]);
 	vectors->bound = false;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "base/base.h"
 #include "clock.h"
@@ -41,6 +42,18 @@ uint64_t os_eventfd_drain(int fd)
 
 	do
 		done = read(fd, &count, sizeof(count));
+	while (done < 0 && errno == EINTR);
+	return done == sizeof(count) ? count : 0;
+}
+
+uint64_t os_eventfd_drain_shared(int fd)
+{
+	uint64_t count;
+	struct iovec iov = {.iov_base = &count, .iov_len = sizeof(count)};
+	ssize_t done;
+
+	do
+		done = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 	while (done < 0 && errno == EINTR);
 	return done == sizeof(count) ? count : 0;
 }

@@ -34,6 +34,8 @@ int os_eventfd(void);
 void os_eventfd_signal(int fd);
 /* Reads and clears the counter; 0 if it was not signalled. */
 uint64_t os_eventfd_drain(int fd);
+/* The same for one that another program has too, which may have made it block. */
+uint64_t os_eventfd_drain_shared(int fd);
 
 /* AF_UNIX SOCK_STREAM pair. */
 int os_socket_pair(int pair[2]);

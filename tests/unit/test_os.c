@@ -83,6 +83,18 @@ static void full_eventfd_does_not_block(void **state)
 	close(fd);
 }
 
+static void shared_eventfd_does_not_block(void **state)
+{
+	int fd = os_eventfd();
+
+	(void)state;
+	assert_int_equal(os_set_nonblocking(fd, false), 0);
+	assert_int_equal(os_eventfd_drain_shared(fd), 0);
+	os_eventfd_signal(fd);
+	assert_int_equal(os_eventfd_drain_shared(fd), 1);
+	close(fd);
+}
+
 static void wait_ends_at_the_deadline(void **state)
 {
 	int fd = os_eventfd();
@@ -391,6 +403,7 @@ int main(void)
 		cmocka_unit_test(descriptors_travel_with_the_first_byte),
 		cmocka_unit_test(too_many_descriptors_are_closed),
 		cmocka_unit_test(full_eventfd_does_not_block),
+		cmocka_unit_test(shared_eventfd_does_not_block),
 		cmocka_unit_test(new_file_has_a_name_at_its_end_only),
 		cmocka_unit_test(wait_ends_at_the_deadline),
 		cmocka_unit_test(memfd_keeps_its_size),

@@ -91,6 +91,26 @@ static void test_a_reset_takes_them_back(void **state)
 	detach(&fake);
 }
 
+/* The flags of an eventfd are shared with the card: it could have a read of it wait. */
+static void test_no_eventfd_of_a_card_is_waited_for(void **state)
+{
+	struct fake fake;
+
+	(void)state;
+	attach_silent(&fake);
+	set32(0x40, 0x80000000);
+	for (unsigned i = 0; i < VECTORS; i++)
+		os_set_nonblocking(slot()->vectors.fds[i], false);
+	set32(0x40, 0);
+	os_set_nonblocking(slot()->doorbells.news, false);
+	offer(&fake, 1);
+	assert_true(has_news());
+	bar32(0x80);
+	assert_int_equal(slot()->doorbells.count, 1);
+	bar32(0x80);
+	detach(&fake);
+}
+
 /* One register after the other, of any length each; and one that is not in the BAR. */
 static void test_registers_of_any_length(void **state)
 {
@@ -119,6 +139,7 @@ int main(void)
 		cmocka_unit_test(test_an_offer_is_taken_at_the_next_access),
 		cmocka_unit_test(test_what_is_taken_back_is_gone_after_a_read),
 		cmocka_unit_test(test_a_reset_takes_them_back),
+		cmocka_unit_test(test_no_eventfd_of_a_card_is_waited_for),
 		cmocka_unit_test(test_registers_of_any_length),
 	};
 
