@@ -84,6 +84,17 @@ static int expect_running(struct request *request)
 			 request->machine->state == MACHINE_STARTING ? "still starting" : "ending");
 }
 
+/* The last step of what is asked of a card of the instance. */
+static int accept_for_card(struct request *request, const char *card)
+{
+	int ret = expect_running(request);
+
+	if (ret < 0)
+		return ret;
+	name_target(request, card);
+	return accept_request(request);
+}
+
 /* The key's number in a request is 3, whatever it was on the caller's side: it came along. */
 static int take_key(struct request *request, struct card_spec *card)
 {
@@ -152,11 +163,7 @@ static int detach(struct request *request)
 		ret = strict_number(&request->place, request->object, "timeout", false, 1, 3600,
 				    &seconds);
 	if (ret == 0)
-		ret = expect_running(request);
-	if (ret < 0)
-		return ret;
-	name_target(request, card);
-	ret = accept_request(request);
+		ret = accept_for_card(request, card);
 	if (ret < 0)
 		return ret;
 	return slots_detach(request->machine, card, force, seconds * NS_PER_S, request->ticket,
@@ -177,11 +184,7 @@ static int update(struct request *request)
 	if (ret == 0 && program && program[0] != '/')
 		ret = strict_refuse(&request->place, "program", "must be an absolute path");
 	if (ret == 0)
-		ret = expect_running(request);
-	if (ret < 0)
-		return ret;
-	name_target(request, card);
-	ret = accept_request(request);
+		ret = accept_for_card(request, card);
 	if (ret < 0)
 		return ret;
 	return restart_update(request->machine, card, program, request->ticket, &request->error);
@@ -199,11 +202,7 @@ static int resize(struct request *request)
 	if (ret == 0)
 		ret = strict_size(&request->place, request->object, "size", true, &size);
 	if (ret == 0)
-		ret = expect_running(request);
-	if (ret < 0)
-		return ret;
-	name_target(request, card);
-	ret = accept_request(request);
+		ret = accept_for_card(request, card);
 	if (ret < 0)
 		return ret;
 	return tasks_resize(request->machine, card, size, request->ticket, &request->error);
@@ -217,14 +216,10 @@ static int snapshot(struct request *request)
 
 	if (ret == 0)
 		ret = take_card(request, &card);
-	if (ret == 0)
-		ret = expect_running(request);
 	if (ret == 0 && request->caller->descriptor < 0)
 		ret = error_set(&request->error, EINVAL, "no descriptor came with the request");
-	if (ret < 0)
-		return ret;
-	name_target(request, card);
-	ret = accept_request(request);
+	if (ret == 0)
+		ret = accept_for_card(request, card);
 	if (ret < 0)
 		return ret;
 	return tasks_snapshot(request->machine, card, os_steal_fd(&request->caller->descriptor),

@@ -31,7 +31,9 @@ static void make_empty(struct slot *slot)
 {
 	unsigned number = slot->number;
 
+	/* No process is left that uses the rest. */
 	watch_free(&slot->watch);
+	watch_free(&slot->successor);
 	area_free(&slot->area);
 	link_close(&slot->bus);
 	link_close(&slot->commands);
@@ -44,7 +46,6 @@ static void make_empty(struct slot *slot)
 	os_close(&slot->kit.store);
 	key_free(&slot->kit.key);
 	os_close(&slot->old_program);
-	watch_free(&slot->successor);
 	*slot = SLOT_NONE(number);
 }
 
