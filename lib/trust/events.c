@@ -11,6 +11,7 @@
 #define NAME_OTHERS "-_."
 #define PART_MAX    192u /* what is hashed of a line: two words and a digest */
 #define WHOLE_MAX   (PART_MAX + TRUST_DIGEST_DIGITS + 3)
+#define RESERVE	    (64 * WHOLE_MAX) /* a log that is full still takes mismatches and releases */
 _Static_assert(EVENTS_NAME_MAX + TRUST_DIGEST_DIGITS + 16 < PART_MAX, "room for any event");
 
 static const char *const results[] = {
@@ -54,12 +55,12 @@ static int extend(struct trust_digest *running, const char *line)
 	return ret < 0 ? ret : trust_digest_extend(running, &digest);
 }
 
-static int append(struct event_log *log, const char *line)
+static int append(struct event_log *log, const char *line, size_t limit)
 {
 	size_t length = strlen(line);
 	char *text;
 
-	if (log->length + length > EVENTS_SIZE_MAX)
+	if (log->length + length > limit)
 		return -ENOSPC;
 	text = realloc(log->text, log->length + length + 1);
 	if (!text)
@@ -83,9 +84,9 @@ int event_log_begin(struct event_log *log, const char *boot)
 	snprintf(line, sizeof(line), "karuta events 1 %s", log->boot);
 	ret = extend(&log->running, line);
 	if (ret == 0)
-		ret = append(log, line);
+		ret = append(log, line, EVENTS_SIZE_MAX);
 	if (ret == 0)
-		ret = append(log, "\n");
+		ret = append(log, "\n", EVENTS_SIZE_MAX);
 	if (ret < 0)
 		event_log_free(log);
 	return ret;
@@ -100,6 +101,11 @@ static bool is_there(const struct event_log *log, const char *line)
 	return strstr(log->text, wanted) != NULL;
 }
 
+static bool is_for_a_person(const struct event *event)
+{
+	return event->result == EVENT_MISMATCH || event->result == EVENT_RELEASED;
+}
+
 int event_log_add(struct event_log *log, const struct event *event)
 {
 	char line[PART_MAX], whole[WHOLE_MAX], running[TRUST_DIGEST_DIGITS + 1];
@@ -109,15 +115,15 @@ int event_log_add(struct event_log *log, const struct event *event)
 	if (ret < 0)
 		return ret;
 	/* Of the others, each has needed a person to end the quarantine before it. */
-	if ((event->result == EVENT_INTACT || event->result == EVENT_REFUSED) &&
-	    is_there(log, line))
+	if (!is_for_a_person(event) && is_there(log, line))
 		return 0;
 	ret = extend(&next, line);
 	if (ret < 0)
 		return ret;
 	trust_hex(next.bytes, TRUST_DIGEST_SIZE, running);
 	snprintf(whole, sizeof(whole), "%s %s\n", line, running);
-	ret = append(log, whole);
+	ret = append(log, whole,
+		     is_for_a_person(event) ? EVENTS_SIZE_MAX : EVENTS_SIZE_MAX - RESERVE);
 	if (ret < 0)
 		return ret;
 	log->running = next;

@@ -49,7 +49,8 @@ struct event_log {
 int event_log_begin(struct event_log *log, const char *boot);
 /* From its text, replayed line by line. -EBADMSG: changed, cut, or not a log. */
 int event_log_open(struct event_log *log, const char *text, size_t length, struct error *error);
-/* 0, also if it is in the log already; -EINVAL, -ENOSPC: the log is full, -ENOMEM. */
+/* 0, also if it is in the log already; -EINVAL, -ENOSPC: the log is full, -ENOMEM.
+ * For mismatches and releases there is room longer than for what is found in order. */
 int event_log_add(struct event_log *log, const struct event *event);
 /*
  * Calls `extend` with the digest of each event, the first line's included, that came after the
