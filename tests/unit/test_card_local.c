@@ -207,8 +207,8 @@ static void an_updated_card_keeps_its_data(void **state)
 	start_and_enable(fixture, LOCAL(fixture));
 	write_pattern(fixture, 3, 11);
 	old = harness->pid;
-	socket = launch_on(fixture,
-			   (const char *[]){"--store", fixture->store, "--stand-by", NULL});
+	socket =
+		launch_on(fixture, (const char *[]){"--store", fixture->store, "--stand-by", NULL});
 	for (unsigned i = 0; i < PATIENCE_MS && !harness_status(harness).standing_by; i++)
 		usleep(1000);
 	assert_true(harness_status(harness).standing_by);
