@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "os/fd.h"
+#include "os/replace.h"
 #include "state.h"
 
 #define BOOT_ID	    "/proc/sys/kernel/random/boot_id"
@@ -42,17 +43,9 @@ int state_read_file(int folder, const char *name, size_t limit, char **text, siz
 
 int state_write_file(int folder, const char *name, const char *text, size_t length)
 {
-	CLEANUP_CLOSE int file = -1;
-	char beside[NAME_MAX];
-	int ret;
+	int ret = os_replace(&os_file_calls, folder, name, text, length);
 
-	snprintf(beside, sizeof(beside), "%s.new", name);
-	file = openat(folder, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	ret = file < 0 ? -errno : os_write_all(file, text, length);
-	if (ret == 0 &&
-	    (fsync(file) < 0 || renameat(folder, beside, folder, name) < 0 || fsync(folder) < 0))
-		ret = -errno;
-	return ret;
+	return ret == 0 && fsync(folder) < 0 ? -errno : ret;
 }
 
 /* ---- the folder ---- */
