@@ -18,6 +18,7 @@
 #include "programs.h"
 #include "quarantine.h"
 #include "state.h"
+#include "suspect.h"
 #include "trusted_key.h"
 
 /* One controller has one host. */
@@ -125,94 +126,14 @@ static int open_program(const char *program, struct error *error)
 
 /* ---- what is found ---- */
 
-static int log_event(struct look *look, const char *what, const struct trust_digest *digest,
-		     enum event_result result, struct error *error)
-{
-	struct event event = {.digest = *digest, .result = result};
-	int ret;
-
-	for (size_t i = 0; what[i] && i < EVENTS_NAME_MAX; i++)
-		event.what[i] = what[i];
-	ret = event_log_add(&look->state.log, &event);
-	return ret < 0 ? error_set(error, -ret, "event log: %s: %s", what, strerror(-ret)) : 0;
-}
-
 /* Authentic, or nobody's, and not to be used. `error` says why and stays. */
 static int refuse(struct look *look, const char *what, const struct measured *measured,
 		  struct error *error)
 {
 	struct error other;
 
-	log_event(look, what, &measured->digest, EVENT_REFUSED, &other);
+	suspect_log_event(&look->state, what, &measured->digest, EVENT_REFUSED, &other);
 	return -error->code;
-}
-
-static int suspect(struct look *look, const char *what, const struct measured *measured,
-		   const struct trust_digest *expected, struct error *error)
-{
-	struct error why = *error;
-	const struct suspect suspect = {.name = what,
-					.copy = measured->sealed,
-					.expected = expected,
-					.found = measured->sealed < 0 ? NULL : &measured->digest,
-					.why = why.text};
-
-	return quarantine_begin(&look->state, &suspect, error);
-}
-
-/* What a file of the state holds; nothing, if it is not a file, or bigger than any. */
-static void measure_state(const struct look *look, const char *name, struct measured *measured)
-{
-	CLEANUP_CLOSE int file =
-		openat(look->state.folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-	*measured = MEASURED_NONE;
-	if (file >= 0)
-		measure(file, name, measured);
-}
-
-/* A file of the state that is not what was written: it is kept as evidence, and not in use any
- * more. It becomes the mark of the quarantine itself: there is no instant with neither. */
-static int suspect_state(struct look *look, const char *name, struct error *error)
-{
-	struct measured measured;
-	struct error why = *error;
-	const char *also;
-	int ret;
-
-	measure_state(look, name, &measured);
-	ret = quarantine_begin_with(&look->state, name, error);
-	/* For the log, if that is not it. */
-	if (ret == 0)
-		ret = state_load(&look->state, &also, error);
-	if (ret == -EBADMSG)
-		ret = suspect_state(look, also, error);
-	if (look->state.log.text) {
-		*error = why;
-		ret = suspect(look, name, &measured, NULL, error);
-	}
-	measured_free(&measured);
-	return ret;
-}
-
-static int load_state(struct look *look, struct error *error)
-{
-	const char *name;
-	int ret = state_load(&look->state, &name, error);
-
-	return ret == -EBADMSG ? suspect_state(look, name, error) : ret;
-}
-
-/* The log was removed or replaced by a whole one, or the TPM has been used by somebody else. */
-static int suspect_log(struct look *look, struct error *error)
-{
-	struct measured measured;
-	int ret;
-
-	measure_state(look, "events", &measured);
-	ret = suspect(look, "events", &measured, NULL, error);
-	measured_free(&measured);
-	return ret;
 }
 
 static int open_tpm(struct look *look, struct error *error)
@@ -221,7 +142,7 @@ static int open_tpm(struct look *look, struct error *error)
 
 	if (ret == 0 && look->tpm)
 		ret = attest_follow(look->tpm, &look->state, error);
-	return ret == -EBADMSG ? suspect_log(look, error) : ret;
+	return ret == -EBADMSG ? suspect_events(&look->state, error) : ret;
 }
 
 /* ---- the manifest ---- */
@@ -261,12 +182,13 @@ static int believe(struct look *look, const struct measured *text, struct error 
 
 	if (ret == -EPERM || ret == -EBADMSG) {
 		error_prefix(error, PROGRAMS_MANIFEST);
-		return suspect(look, PROGRAMS_MANIFEST, text, NULL, error);
+		return suspect_program(&look->state, PROGRAMS_MANIFEST, text, NULL, error);
 	}
 	if (ret == 0)
 		ret = check_manifest(look, error);
 	if (ret == 0)
-		return log_event(look, PROGRAMS_MANIFEST, &text->digest, EVENT_INTACT, error);
+		return suspect_log_event(&look->state, PROGRAMS_MANIFEST, &text->digest,
+					 EVENT_INTACT, error);
 	error_prefix(error, PROGRAMS_MANIFEST);
 	return ret == -EPERM ? refuse(look, PROGRAMS_MANIFEST, text, error) : ret;
 }
@@ -278,7 +200,7 @@ static int read_manifest(struct look *look, int file, struct error *error)
 
 	if (ret == -EFBIG) {
 		error_set(error, EPERM, "%s: bigger than any", PROGRAMS_MANIFEST);
-		return suspect(look, PROGRAMS_MANIFEST, &text, NULL, error);
+		return suspect_program(&look->state, PROGRAMS_MANIFEST, &text, NULL, error);
 	}
 	if (ret < 0)
 		error_set(error, -ret, "%s: %s", PROGRAMS_MANIFEST, strerror(-ret));
@@ -288,17 +210,22 @@ static int read_manifest(struct look *look, int file, struct error *error)
 	return ret;
 }
 
-/* `file`: the manifest; stays the caller's. */
-static int look_begin(struct look *look, int file, struct error *error)
+static int look_at_state(struct look *look, struct error *error)
 {
 	int ret = state_open(&look->state, state_path, error);
 
 	if (ret == 0)
 		ret = quarantine_check(&look->state, error);
 	if (ret == 0)
-		ret = load_state(look, error);
-	if (ret == 0)
-		ret = open_tpm(look, error);
+		ret = suspect_load_state(&look->state, error);
+	return ret < 0 ? ret : open_tpm(look, error);
+}
+
+/* `file`: the manifest; stays the caller's. */
+static int look_begin(struct look *look, int file, struct error *error)
+{
+	int ret = look_at_state(look, error);
+
 	return ret < 0 ? ret : read_manifest(look, file, error);
 }
 
@@ -359,14 +286,15 @@ static int forged(struct look *look, const struct manifest_file *listed,
 {
 	error_set(error, EPERM, "%s is not what release %" PRIu64 " has under this name",
 		  listed->name, look->manifest.release);
-	return suspect(look, listed->name, measured, &listed->digest, error);
+	return suspect_program(&look->state, listed->name, measured, &listed->digest, error);
 }
 
 static int compare(struct look *look, const struct manifest_file *listed,
 		   const struct measured *measured, struct error *error)
 {
 	if (is_listed_so(listed, measured))
-		return log_event(look, listed->name, &measured->digest, EVENT_INTACT, error);
+		return suspect_log_event(&look->state, listed->name, &measured->digest,
+					 EVENT_INTACT, error);
 	return forged(look, listed, measured, error);
 }
 
@@ -412,12 +340,26 @@ static int verify_self(struct look *look, struct error *error)
 	return verify_file(look, listed, self, error);
 }
 
+/* Who will use it reads it again, and it is looked at again then. */
+static int verify_book(struct look *look, struct error *error)
+{
+	struct book_entry entries[BOOK_ENTRIES];
+	size_t count;
+	int ret = suspect_load_book(&look->state, entries, &count, error);
+
+	for (size_t i = 0; ret == 0 && i < count; i++)
+		book_entry_free(&entries[i]);
+	return ret;
+}
+
 static int verify_all(struct look *look, struct error *error)
 {
 	int ret = verify_self(look, error);
 
 	for (size_t i = 0; ret == 0 && i < look->manifest.file_count; i++)
 		ret = verify_listed(look, &look->manifest.files[i], error);
+	if (ret == 0)
+		ret = verify_book(look, error);
 	if (ret == 0)
 		look->state.release = max_u64(look->state.release, look->manifest.release);
 	return ret;
@@ -446,6 +388,24 @@ int programs_verify(struct programs_host *host, struct error *error)
 	host->took_ns = os_now() - begun;
 	if (ret == 0)
 		verified = *host;
+	return ret;
+}
+
+int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, struct error *error)
+{
+	struct look *look = look_make();
+	int ret;
+
+	if (!look)
+		return error_set(error, ENOMEM, "out of memory");
+	ret = look_at_state(look, error);
+	if (ret == 0)
+		ret = suspect_load_book(&look->state, entries, count, error);
+	if (ret < 0)
+		*count = 0;
+	ret = look_end(look, ret, error);
+	for (size_t i = 0; ret < 0 && i < *count; i++)
+		book_entry_free(&entries[i]);
 	return ret;
 }
 

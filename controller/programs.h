@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "book.h"
 #include "trust/manifest.h"
 
 #define PROGRAMS_MANIFEST "karuta.manifest"
@@ -35,8 +36,11 @@ const char *programs_state(void);
 /* The TPM that the event log is extended into (tpm.h); NULL: none. */
 void programs_use_tpm(const char *how);
 const char *programs_tpm(void);
-/* The verified start: this very program and every file of the manifest are what it lists. */
+/* The verified start: this very program and every file of the manifest are what it lists, and the
+ * host's state is what was written. */
 int programs_verify(struct programs_host *host, struct error *error);
+/* The book of the host's instances (book.h), measured; the caller's. */
+int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, struct error *error);
 /* What programs_verify() found last. */
 const struct programs_host *programs_host(void);
 /* "tpm" or "unattested" */

@@ -6,6 +6,7 @@
  *	release      the highest release that was verified here
  *	events       what was measured since the host was started (trust/events.h)
  *	events.old   the same of the start before
+ *	*.instance   the instances that the host is to have (book.h)
  *	quarantine   there: nothing starts (quarantine.h)
  *	evidence/N/  what led to a quarantine
  *
