@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "files.h"
 
 struct call {
 	struct fleet *fleet;
@@ -90,35 +91,6 @@ static int expect_running(struct call *call)
 			 state == MACHINE_STARTING ? "still starting" : "ending");
 }
 
-/* Callers name files of one folder only: what else is on the host is not theirs to have opened. */
-static int check_path(struct call *call, const char *path)
-{
-	size_t length = strlen(call->fleet->files);
-
-	if (!strncmp(path, call->fleet->files, length) && path[length] == '/' &&
-	    !strstr(path, "/../") && strcmp(path + strlen(path) - 3, "/..") != 0)
-		return 0;
-	return error_set(&call->error, EACCES, "%s: is not in %s", path, call->fleet->files);
-}
-
-static int check_store(struct call *call, const struct card_spec *card)
-{
-	const struct card_value *store = card_spec_value(card, CARD_STORE);
-
-	return store && !card_store_is_ram(store->text) ? check_path(call, store->text) : 0;
-}
-
-static int check_files(struct call *call, const struct instance *instance)
-{
-	int ret = check_path(call, instance->kernel);
-
-	if (ret == 0 && instance->initrd)
-		ret = check_path(call, instance->initrd);
-	for (size_t i = 0; ret == 0 && i < instance->card_count; i++)
-		ret = check_store(call, &instance->cards[i]);
-	return ret;
-}
-
 /* ---- verbs ---- */
 
 static int list(struct call *call)
@@ -130,16 +102,23 @@ static int list(struct call *call)
 	return ret;
 }
 
+/* One that is known, running or not. */
+static int take_known(struct call *call)
+{
+	call->unit = fleet_find_any(call->fleet, call->target);
+	if (call->unit)
+		return 0;
+	return error_set(&call->error, ESRCH, "there is no instance %s", call->target);
+}
+
 static int status(struct call *call)
 {
-	const struct unit *unit = fleet_find_any(call->fleet, call->target);
-	int ret;
+	int ret = take_known(call);
 
-	if (!unit)
-		return error_set(&call->error, ESRCH, "there is no instance %s", call->target);
-	ret = accept_call(call);
 	if (ret == 0)
-		call->result = fleet_status(unit);
+		ret = accept_call(call);
+	if (ret == 0)
+		call->result = fleet_status(call->unit);
 	return ret;
 }
 
@@ -151,19 +130,27 @@ static int check_instance(struct call *call, struct instance *instance)
 	if (!instance->name[0])
 		ret = error_set(&call->error, EINVAL, "spec: name: missing");
 	if (ret == 0)
-		ret = check_files(call, instance);
+		ret = files_check(call->fleet->files, instance, &call->error);
+	return ret == 0 ? accept_call(call) : ret;
+}
+
+/* The keys that came, of just these cards. */
+static int take_keys(struct call *call, struct keyring *keys, const struct card_spec *cards,
+		     size_t count)
+{
+	int ret = keyring_fill(keys, &call->request, &call->error);
+
 	if (ret == 0)
-		ret = accept_call(call);
-	/* From here on the numbers of keys are descriptors of ours. */
-	if (ret == 0)
-		ret = keys_hand_over(instance->cards, instance->card_count, &call->request,
-				     &call->error);
+		ret = keyring_fits(keys, cards, count, &call->error);
+	if (ret < 0)
+		keyring_free(keys);
 	return ret;
 }
 
 static int launch(struct call *call)
 {
 	const struct control_value *spec = control_value_find(&call->request, "spec");
+	struct keyring keys = {0};
 	struct instance instance;
 	int ret = instance_parse(&instance, "spec", call->fleet->files, spec->text, spec->length,
 				 &call->error);
@@ -171,11 +158,52 @@ static int launch(struct call *call)
 	if (ret < 0)
 		return ret;
 	ret = check_instance(call, &instance);
+	if (ret == 0)
+		ret = take_keys(call, &keys, instance.cards, instance.card_count);
 	if (ret < 0) {
 		instance_free(&instance);
 		return ret;
 	}
-	return fleet_launch(call->fleet, &instance, call->operation, &call->error);
+	return fleet_launch(call->fleet, &instance, spec->text, spec->length, &keys,
+			    call->operation, &call->error);
+}
+
+static int start(struct call *call)
+{
+	struct keyring keys = {0};
+	int ret = take_known(call);
+
+	if (ret == 0)
+		ret = revival_prepare(call->unit, &call->error);
+	if (ret < 0)
+		return ret;
+	ret = accept_call(call);
+	if (ret == 0)
+		ret = take_keys(call, &keys, call->unit->instance.cards,
+				call->unit->instance.card_count);
+	if (ret < 0) {
+		instance_free(&call->unit->instance);
+		return ret;
+	}
+	return fleet_start(call->unit, &keys, call->operation, &call->error);
+}
+
+static int forget(struct call *call)
+{
+	char text[OPERATION_TEXT];
+	int ret = take_known(call);
+
+	if (ret == 0)
+		ret = fleet_may_forget(call->unit, &call->error);
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret == 0)
+		ret = fleet_forget(call->unit, &call->error);
+	if (ret < 0)
+		return ret;
+	snprintf(text, sizeof(text), "instance %s is forgotten", call->target);
+	fleet_finish(call->fleet, call->operation, 0, text);
+	return 0;
 }
 
 static int parse_card(struct call *call, struct card_spec *card)
@@ -193,21 +221,32 @@ static int parse_card(struct call *call, struct card_spec *card)
 
 static int check_card(struct call *call, struct card_spec *card)
 {
-	int ret = check_store(call, card);
+	int ret = files_check_card(call->fleet->files, card, &call->error);
 
 	name_target(call, call->unit->name, card->name[0] ? card->name : card->kind->name);
 	if (ret == 0)
 		ret = expect_running(call);
-	if (ret == 0)
-		ret = accept_call(call);
-	if (ret == 0)
-		ret = keys_hand_over(card, 1, &call->request, &call->error);
-	return ret;
+	return ret == 0 ? accept_call(call) : ret;
+}
+
+/* The key's number is a descriptor of ours from here on. */
+static int attach_card(struct call *call, struct card_spec *card, const struct keyring *keys)
+{
+	int ret = keyring_give(keys, card, 1, &call->error);
+
+	if (ret < 0) {
+		card_spec_free(card);
+		return ret;
+	}
+	return slots_attach(&call->unit->machine, card,
+			    fleet_wait(call->unit, call->operation, OPERATION_TICKET), false,
+			    &call->error);
 }
 
 static int attach(struct call *call)
 {
 	struct card_spec card = {0};
+	struct keyring keys = {0};
 	int ret;
 
 	call->unit = fleet_find(call->fleet, call->target, &call->error);
@@ -215,13 +254,15 @@ static int attach(struct call *call)
 	if (ret < 0)
 		return ret;
 	ret = check_card(call, &card);
+	if (ret == 0)
+		ret = take_keys(call, &keys, &card, 1);
 	if (ret < 0) {
 		card_spec_free(&card);
 		return ret;
 	}
-	return slots_attach(&call->unit->machine, &card,
-			    fleet_wait(call->unit, call->operation, OPERATION_TICKET), false,
-			    &call->error);
+	ret = attach_card(call, &card, &keys);
+	keyring_free(&keys);
+	return ret;
 }
 
 static int detach(struct call *call)
@@ -276,53 +317,99 @@ static int resize(struct call *call)
 			    &call->error);
 }
 
-static int order(struct call *call, enum command_verb verb, enum operation_wait wait)
+static int push_order(struct call *call, enum command_verb verb, enum operation_wait wait)
 {
 	struct order order = {.verb = verb};
+	uint64_t ticket = fleet_wait(call->unit, call->operation, wait);
+
+	if (wait == OPERATION_TICKET)
+		order.ticket = ticket;
+	if (orders_push(&call->unit->machine, order) < 0)
+		return error_set(&call->error, EBUSY, "too many commands wait");
+	return 0;
+}
+
+static int order(struct call *call, enum command_verb verb)
+{
 	char card[CARD_NAME_MAX + 1];
-	uint64_t ticket;
 	int ret = take_names(call, card);
 
 	if (ret == 0)
 		ret = expect_running(call);
 	if (ret == 0)
 		ret = accept_call(call);
-	if (ret < 0)
-		return ret;
-	ticket = fleet_wait(call->unit, call->operation, wait);
-	if (wait == OPERATION_TICKET)
-		order.ticket = ticket;
-	ret = orders_push(&call->unit->machine, order);
-	return ret < 0 ? error_set(&call->error, EBUSY, "too many commands wait") : 0;
+	return ret == 0 ? push_order(call, verb, OPERATION_TICKET) : ret;
 }
 
+/* Of one that does not run, but would be started again. 1: it is no such one. */
+static int call_off(struct call *call)
+{
+	char text[OPERATION_TEXT];
+	int ret;
+
+	call->unit = fleet_find_any(call->fleet, call->target);
+	if (!call->unit || call->unit->live || call->unit->wait == UNIT_RESTS)
+		return 1;
+	ret = accept_call(call);
+	if (ret == 0)
+		ret = revival_want(call->unit, false, &call->error);
+	if (ret < 0)
+		return ret;
+	snprintf(text, sizeof(text), "instance %s will not be started again", call->target);
+	fleet_finish(call->fleet, call->operation, 0, text);
+	return 0;
+}
+
+/* It is written down before it is done: whatever happens, the instance is not started again. */
 static int stop(struct call *call)
 {
-	return order(call, COMMAND_SHUTDOWN, OPERATION_END);
+	char card[CARD_NAME_MAX + 1];
+	int ret = call_off(call);
+
+	if (ret <= 0)
+		return ret;
+	ret = take_names(call, card);
+	if (ret == 0)
+		ret = expect_running(call);
+	if (ret == 0)
+		ret = accept_call(call);
+	if (ret == 0)
+		ret = revival_want(call->unit, false, &call->error);
+	if (ret < 0)
+		return ret;
+	ret = push_order(call, COMMAND_SHUTDOWN, OPERATION_END);
+	if (ret < 0)
+		revival_want(call->unit, true, NULL);
+	return ret;
 }
 
 static int reset_guest(struct call *call)
 {
-	return order(call, COMMAND_RESET, OPERATION_TICKET);
+	return order(call, COMMAND_RESET);
 }
 
 static int pause_guest(struct call *call)
 {
-	return order(call, COMMAND_PAUSE, OPERATION_TICKET);
+	return order(call, COMMAND_PAUSE);
 }
 
 static int resume_guest(struct call *call)
 {
-	return order(call, COMMAND_RESUME, OPERATION_TICKET);
+	return order(call, COMMAND_RESUME);
 }
 
 static int kill_guest(struct call *call)
 {
 	char card[CARD_NAME_MAX + 1];
-	int ret = take_names(call, card);
+	int ret = call_off(call);
 
+	if (ret <= 0)
+		return ret;
+	ret = take_names(call, card);
 	if (ret == 0)
 		ret = accept_call(call);
+	if (ret == 0)
+		ret = revival_want(call->unit, false, &call->error);
 	if (ret < 0)
 		return ret;
 	fleet_wait(call->unit, call->operation, OPERATION_END);
@@ -338,6 +425,7 @@ static const struct {
 	{"launch", launch},	{"attach", attach},	{"detach", detach},
 	{"update", update},	{"stop", stop},		{"kill", kill_guest},
 	{"reset", reset_guest}, {"pause", pause_guest}, {"resume", resume_guest},
+	{"start", start},	{"forget", forget},
 };
 
 static int run_verb(struct call *call)

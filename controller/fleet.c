@@ -7,12 +7,10 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "programs.h"
 #include "report.h"
 
 #define IDLE_PAUSE_MS 1000
-
-/* User ids of the instances of a host: 64 each. Those of `run` are by its process (launch.c). */
-#define UID_BASE 0x6e000000u
 
 void fleet_finish(struct fleet *fleet, struct operation *operation, int code, const char *text)
 {
@@ -48,8 +46,7 @@ static void finish_waiting(struct unit *unit, enum operation_wait wait, int code
 	}
 }
 
-/* machine_answer_fn */
-static void on_answer(void *context, uint64_t ticket, int code, const char *text)
+void fleet_answer(void *context, uint64_t ticket, int code, const char *text)
 {
 	struct unit *unit = context;
 	struct operations *operations = &unit->fleet->operations;
@@ -87,6 +84,12 @@ struct unit *fleet_find(struct fleet *fleet, const char *name, struct error *err
 	return NULL;
 }
 
+/* Nothing is lost when its place is used. */
+static bool is_over(const struct unit *unit)
+{
+	return !unit->live && !unit->entry.spec;
+}
+
 /* A free place, or that of the instance that ended first. */
 static int find_place(const struct fleet *fleet)
 {
@@ -97,69 +100,186 @@ static int find_place(const struct fleet *fleet)
 
 		if (!unit)
 			return i;
-		if (!unit->live && (found < 0 || unit->ended < fleet->units[found]->ended))
+		if (is_over(unit) && (found < 0 || unit->ended < fleet->units[found]->ended))
 			found = i;
 	}
 	return found;
 }
 
-static int check_place(struct fleet *fleet, const struct instance *instance, unsigned *index,
-		       struct error *error)
+static int check_place(struct fleet *fleet, const char *name, unsigned *index, struct error *error)
 {
-	const struct unit *same = fleet_find_any(fleet, instance->name);
+	const struct unit *same = fleet_find_any(fleet, name);
 	int place = same ? (int)same->index : find_place(fleet);
 
 	if (fleet->ending)
 		return error_set(error, ESHUTDOWN, "the controller is about to end");
-	if (same && same->live)
-		return error_set(error, EEXIST, "there is an instance %s already", instance->name);
+	if (same && (same->live || same->wait == UNIT_RESTARTS))
+		return error_set(error, EEXIST, "there is an instance %s already", name);
 	if (place < 0)
-		return error_set(error, EBUSY, "there are %u instances already", FLEET_UNITS);
+		return error_set(error, EBUSY,
+				 "there are %u instances already; forget one that does not run",
+				 FLEET_UNITS);
 	*index = (unsigned)place;
 	return 0;
 }
 
-static void close_keys(struct instance *instance)
+static struct unit *make_unit(struct fleet *fleet, unsigned index, const char *name)
 {
-	for (size_t i = 0; i < instance->card_count; i++) {
-		if (instance->cards[i].kind)
-			card_spec_close_key(&instance->cards[i]);
+	struct unit *unit = calloc(1, sizeof(*unit));
+
+	if (!unit)
+		return NULL;
+	unit->fleet = fleet;
+	unit->index = index;
+	snprintf(unit->name, sizeof(unit->name), "%s", name);
+	return unit;
+}
+
+static void free_unit(struct unit *unit)
+{
+	if (!unit)
+		return;
+	if (unit->live) {
+		machine_free(&unit->machine);
+		instance_free(&unit->instance);
 	}
+	keyring_free(&unit->keys);
+	book_entry_free(&unit->entry);
+	book_entry_free(&unit->before);
+	free(unit);
 }
 
-static void discard(struct instance *instance)
+/* ---- orders ---- */
+
+static int fill_unit(struct unit *unit, const char *spec, size_t length, struct error *error)
 {
-	close_keys(instance);
-	instance_free(instance);
+	const struct book_entry entry = {.spec = (char *)(uintptr_t)spec, .length = length};
+	int ret = book_entry_copy(&unit->entry, &entry);
+
+	memcpy(unit->entry.name, unit->name, sizeof(unit->entry.name));
+	return ret < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
 }
 
-int fleet_launch(struct fleet *fleet, struct instance *instance, struct operation *operation,
-		 struct error *error)
+/* What the book says of the one whose place it is; NULL: nothing. */
+static const struct book_entry *entry_at(const struct fleet *fleet, unsigned index)
+{
+	const struct unit *unit = fleet->units[index];
+
+	return unit && unit->entry.spec ? &unit->entry : NULL;
+}
+
+int fleet_launch(struct fleet *fleet, struct instance *instance, const char *spec, size_t length,
+		 struct keyring *keys, struct operation *operation, struct error *error)
 {
 	unsigned index = 0;
-	int ret = check_place(fleet, instance, &index, error);
-	struct unit *unit = ret == 0 ? calloc(1, sizeof(*unit)) : NULL;
+	int ret = check_place(fleet, instance->name, &index, error);
+	struct unit *unit = ret == 0 ? make_unit(fleet, index, instance->name) : NULL;
 
 	if (!unit) {
-		discard(instance);
+		keyring_free(keys);
+		instance_free(instance);
 		return ret ? ret : error_set(error, ENOMEM, "out of memory");
 	}
-	*unit = (struct unit){.fleet = fleet, .index = index, .live = true, .instance = *instance};
-	*instance = (struct instance){0};
-	snprintf(unit->name, sizeof(unit->name), "%s", unit->instance.name);
-	ret = machine_launch(&unit->machine, &unit->instance,
-			     UID_BASE + index * LAUNCH_USERS_PER_INSTANCE, fleet->loop, on_answer,
-			     unit, error);
+	unit->instance = *instance;
+	unit->keys = *keys;
+	ret = fill_unit(unit, spec, length, error);
+	if (ret == 0)
+		ret = revival_order(unit, entry_at(fleet, index), error);
+	else
+		instance_free(&unit->instance);
 	if (ret < 0) {
-		discard(&unit->instance);
-		free(unit);
+		free_unit(unit);
 		return ret;
 	}
-	free(fleet->units[index]);
+	free_unit(fleet->units[index]);
 	fleet->units[index] = unit;
 	fleet_wait(unit, operation, OPERATION_RUNNING);
 	return 0;
 }
+
+int fleet_start(struct unit *unit, struct keyring *keys, struct operation *operation,
+		struct error *error)
+{
+	int ret;
+
+	if (unit->fleet->ending) {
+		keyring_free(keys);
+		instance_free(&unit->instance);
+		return error_set(error, ESHUTDOWN, "the controller is about to end");
+	}
+	keyring_free(&unit->keys);
+	unit->keys = *keys;
+	unit->restarts = (struct restarts){0};
+	ret = revival_order(unit, &unit->entry, error);
+	if (ret == 0)
+		fleet_wait(unit, operation, OPERATION_RUNNING);
+	return ret;
+}
+
+int fleet_may_forget(const struct unit *unit, struct error *error)
+{
+	if (!unit->live && unit->wait != UNIT_RESTARTS)
+		return 0;
+	return error_set(error, EBUSY, "instance %s is %s; stop it first", unit->name,
+			 revival_state(unit));
+}
+
+int fleet_forget(struct unit *unit, struct error *error)
+{
+	int ret = unit->entry.spec ? book_remove(&unit->fleet->book, unit->name, error) : 0;
+
+	if (ret == 0) {
+		unit->fleet->units[unit->index] = NULL;
+		free_unit(unit);
+	}
+	return ret;
+}
+
+/* ---- the book ---- */
+
+/* Takes the entry over. */
+static int add_entry(struct fleet *fleet, unsigned index, struct book_entry *entry)
+{
+	struct unit *unit = make_unit(fleet, index, entry->name);
+	struct error error = {0};
+
+	if (!unit)
+		return -ENOMEM;
+	fleet->units[index] = unit;
+	unit->entry = *entry;
+	*entry = (struct book_entry){0};
+	unit->ended = os_now();
+	/* Another release may have written what this one does not take. */
+	if (revival_prepare(unit, &error) == 0) {
+		unit->policy = unit->instance.restart;
+		instance_free(&unit->instance);
+	} else if (unit->entry.wanted) {
+		unit->wait = UNIT_FAILED;
+	}
+	snprintf(unit->outcome, sizeof(unit->outcome), "%s",
+		 error.code ? error.text : "not started since the controller was");
+	return 0;
+}
+
+int fleet_open(struct fleet *fleet, struct error *error)
+{
+	struct book_entry entries[BOOK_ENTRIES];
+	size_t count = 0;
+	int ret = book_open(&fleet->book, programs_state(), error);
+
+	if (ret == 0)
+		ret = programs_load_book(entries, &count, error);
+	if (ret < 0)
+		return ret;
+	for (unsigned i = 0; i < count; i++) {
+		if (ret == 0)
+			ret = add_entry(fleet, i, &entries[i]);
+		book_entry_free(&entries[i]);
+	}
+	return ret < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
+}
+
+/* ---- turning ---- */
 
 static void end_unit(struct unit *unit)
 {
@@ -169,11 +289,13 @@ static void end_unit(struct unit *unit)
 	snprintf(unit->outcome, sizeof(unit->outcome), "%s", machine->outcome);
 	unit->ended = os_now();
 	unit->live = false;
+	machine_free(machine);
+	instance_free(&unit->instance);
+	/* The book first, then the answers. */
+	revival_ended(unit);
 	finish_waiting(unit, OPERATION_RUNNING, EIO, unit->outcome);
 	finish_waiting(unit, OPERATION_TICKET, ESHUTDOWN, "the instance has ended");
 	finish_waiting(unit, OPERATION_END, 0, unit->outcome);
-	machine_free(machine);
-	instance_free(&unit->instance);
 }
 
 static int turn_unit(struct unit *unit)
@@ -182,6 +304,7 @@ static int turn_unit(struct unit *unit)
 	char text[INSTANCE_NAME_MAX + 32];
 
 	if (unit->machine.state == MACHINE_RUNNING) {
+		revival_ran(unit);
 		snprintf(text, sizeof(text), "instance %s runs", unit->name);
 		finish_waiting(unit, OPERATION_RUNNING, 0, text);
 	}
@@ -196,8 +319,10 @@ int fleet_turn(struct fleet *fleet)
 
 	operations_turn(&fleet->operations, os_now());
 	for (unsigned i = 0; i < FLEET_UNITS; i++) {
-		if (fleet->units[i] && fleet->units[i]->live)
-			pause = (int)min_u64((uint64_t)pause, (uint64_t)turn_unit(fleet->units[i]));
+		struct unit *unit = fleet->units[i];
+		int part = !unit ? pause : unit->live ? turn_unit(unit) : revival_turn(unit);
+
+		pause = (int)min_u64((uint64_t)pause, (uint64_t)part);
 	}
 	return pause;
 }
@@ -227,13 +352,9 @@ bool fleet_is_empty(const struct fleet *fleet)
 
 void fleet_free(struct fleet *fleet)
 {
-	for (unsigned i = 0; i < FLEET_UNITS; i++) {
-		if (fleet->units[i] && fleet->units[i]->live) {
-			machine_free(&fleet->units[i]->machine);
-			instance_free(&fleet->units[i]->instance);
-		}
-		free(fleet->units[i]);
-	}
+	for (unsigned i = 0; i < FLEET_UNITS; i++)
+		free_unit(fleet->units[i]);
+	book_close(&fleet->book);
 	audit_close(&fleet->audit);
 }
 
@@ -244,10 +365,16 @@ json_t *fleet_status(const struct unit *unit)
 	json_t *report;
 
 	if (!unit->live)
-		return json_pack("{s:s,s:s,s:s,s:i}", "name", unit->name, "state", "ended", "text",
-				 unit->outcome, "exit", unit->exit_code);
+		return json_pack("{s:s,s:s,s:s,s:i,s:s,s:i}", "name", unit->name, "state",
+				 revival_state(unit), "text", unit->outcome, "exit",
+				 unit->exit_code, "restart", policy_name(unit->policy), "restarts",
+				 (int)unit->restarts.count);
 	report = report_make(&unit->machine);
 	json_object_del(report, "code");
+	json_object_set_new(report, "restart", json_string(policy_name(unit->policy)));
+	json_object_set_new(report, "restarts", json_integer(unit->restarts.count));
+	if (unit->restarts.count)
+		json_object_set_new(report, "last", json_string(unit->outcome));
 	return report;
 }
 

@@ -245,11 +245,21 @@ static int take_command_line(const struct place *place, const json_t *object,
 	return instance->command_line ? 0 : out_of_memory(place);
 }
 
+static int take_restart(const struct place *place, const json_t *object, enum policy *policy)
+{
+	const char *name = policy_name(POLICY_ON_FAILURE);
+	int ret = strict_text(place, object, "restart", false, 16, &name);
+
+	if (ret == 0 && !policy_parse(name, policy))
+		ret = strict_refuse(place, "restart", "must be never, on-failure or always");
+	return ret;
+}
+
 static int take_all(const struct place *place, const json_t *object, const char *folder,
 		    struct instance *instance)
 {
-	static const char *const known[] = {"name",   "memory",	      "cpus",  "kernel",
-					    "initrd", "command_line", "cards", NULL};
+	static const char *const known[] = {"name",	    "memory", "cpus",	 "kernel", "initrd",
+					    "command_line", "cards",  "restart", NULL};
 	const char *name = "";
 	uint64_t cpus = 1;
 	int ret = strict_members(place, object, known);
@@ -266,6 +276,8 @@ static int take_all(const struct place *place, const json_t *object, const char 
 		ret = take_path(place, object, "initrd", false, folder, &instance->initrd);
 	if (ret == 0)
 		ret = take_command_line(place, object, instance);
+	if (ret == 0)
+		ret = take_restart(place, object, &instance->restart);
 	instance->cpus = (unsigned)cpus;
 	snprintf(instance->name, sizeof(instance->name), "%s", name);
 	return ret;

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cards.h"
+#include "policy.h"
 #include "wire/command.h"
 
 #define INSTANCE_NAME_MAX   63u
@@ -27,6 +28,7 @@ struct instance {
 	char *command_line; /* as the user wrote it; nothing is added */
 	struct card_spec cards[COMMAND_MAX_SLOT];
 	size_t card_count;
+	enum policy restart; /* of `serve` */
 };
 
 /*

@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/memfd.h"
@@ -66,25 +68,45 @@ static int keep(struct key *key, const uint8_t *bytes, size_t length)
 	return ret;
 }
 
-int key_keep(struct key *key, int from, struct error *error)
+int key_keep_bytes(struct key *key, const void *bytes, size_t length, struct error *error)
 {
-	uint8_t bytes[KEY_MAX + 1];
-	ssize_t length = read_all(from, bytes, sizeof(bytes));
-	int ret = length < 0 ? (int)length : 0;
+	int ret = keep(key, bytes, length);
 
-	if (length > KEY_MAX)
-		ret = -EFBIG;
-	if (ret == 0)
-		ret = keep(key, bytes, (size_t)length);
-	explicit_bzero(bytes, sizeof(bytes));
 	if (ret == 0)
 		return 0;
 	key_free(key);
 	return error_set(error, -ret, "key: cannot be kept: %s", strerror(-ret));
 }
 
+int key_keep(struct key *key, int from, struct error *error)
+{
+	uint8_t bytes[KEY_MAX + 1];
+	ssize_t length = read_all(from, bytes, sizeof(bytes));
+	int ret;
+
+	if (length > KEY_MAX)
+		length = -EFBIG;
+	ret = length < 0 ? error_set(error, (int)-length, "key: cannot be kept: %s",
+				     strerror((int)-length))
+			 : key_keep_bytes(key, bytes, (size_t)length, error);
+	explicit_bzero(bytes, sizeof(bytes));
+	return ret;
+}
+
+/* What is freed is not all written over by the next who needs memory. */
+static void wipe(const struct key *key)
+{
+	static const uint8_t zeros[KEY_MAX];
+	struct stat status;
+
+	if (key->fd >= 0 && fstat(key->fd, &status) == 0)
+		os_pwrite_all(key->fd, zeros, (size_t)min_u64((uint64_t)status.st_size, KEY_MAX),
+			      0);
+}
+
 void key_free(struct key *key)
 {
+	wipe(key);
 	os_unmap(key->lock, KEY_MAX);
 	os_close(&key->fd);
 	*key = KEY_NONE;

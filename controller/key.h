@@ -7,6 +7,8 @@
 #ifndef KARUTA_CONTROLLER_KEY_H
 #define KARUTA_CONTROLLER_KEY_H
 
+#include <stddef.h>
+
 #include "base/error.h"
 
 #define KEY_MAX	    4096u
@@ -21,6 +23,9 @@ struct key {
 
 /* From a file or pipe; `from` stays the caller's. */
 int key_keep(struct key *key, int from, struct error *error);
+/* Of at most KEY_MAX bytes. */
+int key_keep_bytes(struct key *key, const void *bytes, size_t length, struct error *error);
+/* Zeros take its place first: descriptors that others have of it give those. */
 void key_free(struct key *key);
 
 #endif

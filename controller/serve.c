@@ -229,6 +229,8 @@ static int start(struct serve *serve, struct error *error)
 	if (ret == 0)
 		ret = open_audit(serve, error);
 	if (ret == 0)
+		ret = fleet_open(&serve->fleet, error);
+	if (ret == 0)
 		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->tls,
 				  serve->address, error);
 	return ret < 0 && !error->code ? error_set(error, -ret, "%s", strerror(-ret)) : ret;
@@ -236,6 +238,7 @@ static int start(struct serve *serve, struct error *error)
 
 static void until_end(struct serve *serve)
 {
+	fleet_resume(&serve->fleet);
 	while (!serve->fleet.ending || !fleet_is_empty(&serve->fleet)) {
 		int pause = fleet_turn(&serve->fleet);
 
@@ -268,6 +271,7 @@ static struct serve *make_serve(void)
 	serve->signals = -1;
 	serve->server.socket = -1;
 	serve->fleet.audit = AUDIT_NONE;
+	serve->fleet.book = BOOK_NONE;
 	serve->fleet.answered = server_answered;
 	serve->fleet.context = &serve->server;
 	return serve;

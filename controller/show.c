@@ -43,16 +43,21 @@ static void show_host(const json_t *host)
 void show_status(const json_t *status)
 {
 	const json_t *cards = json_object_get(status, "cards");
-	const json_t *exit_code = json_object_get(status, "exit");
-	double seconds = (double)number_of(status, "uptime_ms") / 1000;
+	const json_t *uptime = json_object_get(status, "uptime_ms");
+	json_int_t restarts = number_of(status, "restarts");
+	double seconds = (double)json_integer_value(uptime) / 1000;
 
-	if (exit_code) {
-		printf("%s: ended: %s\n", text_of(status, "name"), text_of(status, "text"));
+	if (!uptime) {
+		printf("%s: %s: %s\n", text_of(status, "name"), text_of(status, "state"),
+		       text_of(status, "text"));
 		return;
 	}
 	printf("%s: %s for %.1f s, %lld MiB, %lld cpus, pid %lld\n", text_of(status, "name"),
 	       text_of(status, "state"), seconds, (long long)(number_of(status, "memory") >> 20),
 	       (long long)number_of(status, "cpus"), (long long)number_of(status, "pid"));
+	if (restarts)
+		printf("restarts: %lld, the last after: %s\n", (long long)restarts,
+		       text_of(status, "last"));
 	show_host(json_object_get(status, "host"));
 	if (json_array_size(cards))
 		printf("%4s  %-20s %-8s %-10s %10s %10s\n", "slot", "name", "kind", "state",
@@ -65,13 +70,14 @@ void show_list(const json_t *list)
 {
 	const json_t *instances = json_object_get(list, "instances");
 
-	printf("%-24s %-9s %8s %5s  %s\n", "name", "state", "MiB", "cpus", "");
+	printf("%-24s %-16s %8s %5s %8s  %s\n", "name", "state", "MiB", "cpus", "restarts", "");
 	for (size_t i = 0; i < json_array_size(instances); i++) {
 		const json_t *instance = json_array_get(instances, i);
 
-		printf("%-24s %-9s %8lld %5lld  %s\n", text_of(instance, "name"),
+		printf("%-24s %-16s %8lld %5lld %8lld  %s\n", text_of(instance, "name"),
 		       text_of(instance, "state"), (long long)(number_of(instance, "memory") >> 20),
-		       (long long)number_of(instance, "cpus"), text_of(instance, "text"));
+		       (long long)number_of(instance, "cpus"),
+		       (long long)number_of(instance, "restarts"), text_of(instance, "text"));
 	}
 }
 

@@ -49,7 +49,7 @@ _karuta_controller() {
 	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" = 3 ]; then
-		words='list status launch attach detach update resize stop kill reset pause resume'
+		words='list status launch start forget attach detach update resize stop kill reset pause resume'
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
 		mapfile -t COMPREPLY < <(compgen -W 'instance= card= spec= keys= force=true timeout= size=' -- "$word"; compgen -f -- "$word")
 		return

@@ -72,6 +72,7 @@ struct hypervisor {
 	int links[COMMAND_MAX_SLOT + 1];
 	uint64_t waiting[COMMAND_MAX_SLOT + 1]; /* since when; 0: not */
 	bool started;
+	uint64_t ends_at; /* 0: not by itself */
 	char buffer[COMMAND_MAX_SIZE];
 	size_t length;
 };
@@ -155,6 +156,8 @@ static void start(struct hypervisor *hypervisor)
 	hypervisor->started = true;
 	say(hypervisor, "hello\n");
 	status_set(hypervisor->page, STATUS_RUNNING, STATUS_REASON_NONE, "");
+	if (is(hypervisor, "BRIEF"))
+		hypervisor->ends_at = os_now() + 200 * NS_PER_MS;
 	if (!is(hypervisor, "DYING"))
 		return;
 	os_close(&hypervisor->descriptors);
@@ -291,6 +294,8 @@ void fake_hypervisor(int argc, char **argv)
 		if (poll(&wait, 1, 2) == 1)
 			read_commands(&hypervisor);
 		turn_slots(&hypervisor);
+		if (hypervisor.ends_at && os_now() >= hypervisor.ends_at)
+			end(&hypervisor, STATUS_POWERED_OFF, 0);
 		if (is(&hypervisor, "LOUD"))
 			say(&hypervisor, "0123456789012345678901234567890123456789\n");
 	}

@@ -18,6 +18,7 @@
  *   ZOMBIE  says that it has ended and stays
  *   LOUD  fills the console without end
  *   RUDE  writes to each card's link
+ *   BRIEF powers off by itself a moment after it was started
  *   DYING closes its descriptor channel when started; is gone a while later
  */
 _Noreturn void fake_hypervisor(int argc, char **argv);

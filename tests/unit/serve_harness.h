@@ -13,6 +13,7 @@
 
 static int port;
 static pid_t daemon_pid;
+static const char *daemon_state = "state"; /* each daemon has its own */
 
 /* `call` as the holder of NAME.pem. */
 #define CALL(name, words, ...)                                                                     \
@@ -35,7 +36,7 @@ static inline pid_t start_daemon(const char *certificate)
 		_exit(90);
 	execl("./karuta-controller", "karuta-controller", "serve", "--listen", listen, "--ca",
 	      "ca.pem", "--cert", cert, "--key", key, "--files", "srv", "--audit", "audit",
-	      "--state", "state", NULL);
+	      "--state", daemon_state, NULL);
 	_exit(92);
 }
 

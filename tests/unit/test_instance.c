@@ -31,7 +31,7 @@ static void takes_all_members(void **state)
 		" \"initrd\": \"/abs/initrd\", \"command_line\": \"root=/dev/nvme0n1 quiet\","
 		" \"cards\": [{\"kind\": \"volume\", \"slot\": 3, \"name\": \"root\","
 		"   \"store\": \"root.vol\", \"size\": \"10G\", \"key_fd\": 5, \"sector\": 512},"
-		"  {\"kind\": \"null\"}]}";
+		"  {\"kind\": \"null\"}], \"restart\": \"never\"}";
 	struct instance instance;
 	struct error error;
 	const struct card_spec *card = &instance.cards[0];
@@ -44,6 +44,7 @@ static void takes_all_members(void **state)
 	assert_string_equal(instance.kernel, "/srv/web/boot/vmlinuz");
 	assert_string_equal(instance.initrd, "/abs/initrd");
 	assert_string_equal(instance.command_line, "root=/dev/nvme0n1 quiet");
+	assert_int_equal(instance.restart, POLICY_NEVER);
 	assert_int_equal(instance.card_count, 2);
 	assert_int_equal(card->slot, 3);
 	assert_string_equal(card->name, "root");
@@ -91,6 +92,7 @@ static void has_defaults(void **state)
 	assert_null(instance.initrd);
 	assert_string_equal(instance.command_line, "");
 	assert_int_equal(instance.card_count, 0);
+	assert_int_equal(instance.restart, POLICY_ON_FAILURE);
 	instance_free(&instance);
 }
 
@@ -124,10 +126,13 @@ static const struct refusal refusals[] = {
 	{"[]", "web.json: must be one JSON object, { ... }"},
 	{"{" MINIMAL ", \"colour\": 1}",
 	 "web.json: colour: unknown member; known: name, memory, cpus, kernel, initrd, "
-	 "command_line, cards"},
+	 "command_line, cards, restart"},
+	{"{" MINIMAL ", \"restart\": \"sometimes\"}",
+	 "web.json: restart: must be never, on-failure or always"},
+	{"{" MINIMAL ", \"restart\": true}", "web.json: restart: must be a text in quotes"},
 	{"{" MINIMAL ", \"a\\u001bb\\u00e9\": 1}",
 	 "web.json: a?b??: unknown member; known: name, memory, cpus, kernel, initrd, "
-	 "command_line, cards"},
+	 "command_line, cards, restart"},
 	{"{\"name\": 7, \"memory\": \"64M\", \"kernel\": \"k\"}",
 	 "web.json: name: must be a text in quotes"},
 	{"{\"name\": \"../x\", \"memory\": \"64M\", \"kernel\": \"k\"}",

@@ -117,7 +117,7 @@ static void it_connects_to_nobody_and_runs_descriptors(void **state)
 	assert_int_equal(
 		sh("ASAN_OPTIONS=detect_leaks=0 strace -f -o trace -e trace=network,process "
 		   "./karuta-controller serve --listen 127.0.0.1:%d --ca ca.pem --cert host.pem "
-		   "--key host.key --files srv --state state --audit audit2 >/dev/null 2>&1 & echo "
+		   "--key host.key --files srv --state state2 --audit audit2 >/dev/null 2>&1 & echo "
 		   "$! "
 		   ">strace.pid",
 		   port),
@@ -145,6 +145,7 @@ static void roles_are_kept(void **state)
 		const char *words = !strcmp(verb->name, "launch")   ? "web.json"
 				    : !strcmp(verb->name, "attach") ? "r n.json"
 				    : !strcmp(verb->name, "list")   ? ""
+				    : !strcmp(verb->name, "start")  ? "r"
 				    : !strcmp(verb->name, "resize") ? "r card size=4096"
 				    : verb->argument_count > 1	    ? "r card"
 								    : "r";
@@ -202,7 +203,9 @@ static void wrong_hosts_are_refused(void **state)
 
 		port = real + 1;
 		assert_int_equal(sh("mv audit elsewhere"), 0);
+		daemon_state = "state2";
 		pid = start_daemon(certificates[i]);
+		daemon_state = "state";
 		for (unsigned j = 0; j < 100 && sh("grep -s . notes; ss -Htln | grep :%d", port);
 		     j++)
 			usleep(50000);
@@ -294,7 +297,7 @@ static void the_audit_log_is_no_file_of_callers(void **state)
 {
 	(void)state;
 	assert_int_equal(sh("./karuta-controller serve --listen 127.0.0.1:1 --ca ca.pem --cert "
-			    "host.pem --key host.key --state state --files srv --audit srv/audit"),
+			    "host.pem --key host.key --state state2 --files srv --audit srv/audit"),
 			 1);
 	assert_true(says("must not be in "));
 	sh("rm -r srv/audit");

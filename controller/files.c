@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "files.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int check_path(const char *folder, const char *path, struct error *error)
+{
+	size_t length = strlen(folder);
+
+	if (!strncmp(path, folder, length) && path[length] == '/' && !strstr(path, "/../") &&
+	    strcmp(path + strlen(path) - 3, "/..") != 0)
+		return 0;
+	return error_set(error, EACCES, "%s: is not in %s", path, folder);
+}
+
+int files_check_card(const char *folder, const struct card_spec *card, struct error *error)
+{
+	const struct card_value *store = card_spec_value(card, CARD_STORE);
+
+	return store && !card_store_is_ram(store->text) ? check_path(folder, store->text, error)
+							: 0;
+}
+
+int files_check(const char *folder, const struct instance *instance, struct error *error)
+{
+	int ret = check_path(folder, instance->kernel, error);
+
+	if (ret == 0 && instance->initrd)
+		ret = check_path(folder, instance->initrd, error);
+	for (size_t i = 0; ret == 0 && i < instance->card_count; i++)
+		ret = files_check_card(folder, &instance->cards[i], error);
+	return ret;
+}

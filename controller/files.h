@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Callers over the network name files of one folder only: what else is on the host is not theirs to
+ * have opened. By the text of the path. -EACCES. */
+#ifndef KARUTA_CONTROLLER_FILES_H
+#define KARUTA_CONTROLLER_FILES_H
+
+#include "base/error.h"
+#include "instance.h"
+
+int files_check_card(const char *folder, const struct card_spec *card, struct error *error);
+int files_check(const char *folder, const struct instance *instance, struct error *error);
+
+#endif
