@@ -117,7 +117,8 @@ static void it_connects_to_nobody_and_runs_descriptors(void **state)
 	assert_int_equal(
 		sh("ASAN_OPTIONS=detect_leaks=0 strace -f -o trace -e trace=network,process "
 		   "./karuta-controller serve --listen 127.0.0.1:%d --ca ca.pem --cert host.pem "
-		   "--key host.key --files srv --state state2 --audit audit2 >/dev/null 2>&1 & echo "
+		   "--key host.key --files srv --state state2 --audit audit2 >/dev/null 2>&1 & "
+		   "echo "
 		   "$! "
 		   ">strace.pid",
 		   port),
