@@ -360,16 +360,25 @@ static int call_off(struct call *call)
 	return 0;
 }
 
-/* It is written down before it is done: whatever happens, the instance is not started again. */
+static void pull_plug(struct call *call)
+{
+	fleet_wait(call->unit, call->operation, OPERATION_END);
+	machine_kill(&call->unit->machine);
+}
+
+/* It is written down before it is done: whatever happens, the instance is not started again. What
+ * has not begun has nothing to lose. */
 static int stop(struct call *call)
 {
 	char card[CARD_NAME_MAX + 1];
 	int ret = call_off(call);
+	bool starting;
 
 	if (ret <= 0)
 		return ret;
 	ret = take_names(call, card);
-	if (ret == 0)
+	starting = ret == 0 && call->unit->machine.state == MACHINE_STARTING;
+	if (ret == 0 && !starting)
 		ret = expect_running(call);
 	if (ret == 0)
 		ret = accept_call(call);
@@ -377,6 +386,10 @@ static int stop(struct call *call)
 		ret = revival_want(call->unit, false, &call->error);
 	if (ret < 0)
 		return ret;
+	if (starting) {
+		pull_plug(call);
+		return 0;
+	}
 	ret = push_order(call, COMMAND_SHUTDOWN, OPERATION_END);
 	if (ret < 0)
 		revival_want(call->unit, true, NULL);
@@ -410,11 +423,9 @@ static int kill_guest(struct call *call)
 		ret = accept_call(call);
 	if (ret == 0)
 		ret = revival_want(call->unit, false, &call->error);
-	if (ret < 0)
-		return ret;
-	fleet_wait(call->unit, call->operation, OPERATION_END);
-	machine_kill(&call->unit->machine);
-	return 0;
+	if (ret == 0)
+		pull_plug(call);
+	return ret;
 }
 
 static const struct {

@@ -249,16 +249,43 @@ static void it_fails_when_that_happens_too_often(void **state)
 	sh("mv kept.kernel srv/away.kernel");
 	MUST("start away");
 	REFUSED("key_fd: no key 5 came with the request", "start brief");
-	MUST("start brief keys=5:key");
-	await_status("brief", "brief: restarting");
-	/* Nobody waits for it any more. */
-	MUST("stop brief");
-	assert_true(says("instance brief will not be started again"));
-	assert_int_equal(count_keys(), 0);
-	await_status("brief", "brief: ended");
-	forget("brief");
+	MUST("forget brief");
 	forget("away");
 	forget("web");
+}
+
+/* Whatever it is waiting for, it does not wait for it any more. */
+static void what_does_not_run_can_be_stopped(void **state)
+{
+	(void)state;
+	write_spec("away", "GOOD", KEYED);
+	MUST("launch away.json keys=5:key");
+	sh("mv srv/away.kernel kept.kernel");
+	kill_hypervisor("away");
+	assert_int_equal(sh("for i in $(seq 200); do grep -q 'away: .*again in 2000 ms' notes && "
+			    "exit 0; sleep 0.05; done; exit 1"),
+			 0);
+	assert_int_equal(count_keys(), 1);
+	await_status("away", "away: restarting: kernel: open");
+	REFUSED("there is an instance away already", "launch away.json keys=5:key");
+	REFUSED("instance away is restarting; stop it first", "forget away");
+	MUST("stop away");
+	assert_string_equal(output, "instance away will not be started again\n");
+	assert_int_equal(count_keys(), 0);
+	await_status("away", "away: ended");
+	REFUSED("instance away has ended", "stop away");
+	MUST("forget away");
+	write_spec("sleepy", "GOOD",
+		   ", \"cards\": [{\"kind\": \"local\", \"store\": \"sleepy.vol\"}]");
+	assert_int_equal(sh("(./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert "
+			    "operator.pem --key operator.key launch sleepy.json >launched 2>&1 &)",
+			    port),
+			 0);
+	await_status("sleepy", "sleepy: starting");
+	MUST("stop sleepy");
+	assert_string_equal(output, "killed\n");
+	await_status("sleepy", "sleepy: ended: killed");
+	MUST("forget sleepy");
 }
 
 static void a_book_that_was_changed_is_not_used(void **state)
@@ -332,6 +359,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_cannot_be_written_down_is_not_done),
 		cmocka_unit_test(the_next_controller_goes_on),
 		cmocka_unit_test(it_fails_when_that_happens_too_often),
+		cmocka_unit_test(what_does_not_run_can_be_stopped),
 		cmocka_unit_test(a_book_that_was_changed_is_not_used),
 		cmocka_unit_test(nothing_is_left_of_many_lives),
 	};
