@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Instances of `serve`, with real programs: what comes back when a hypervisor is killed, or the controller, and what does not.
+source tests/system/lib.sh
+certificates=/opt/karuta/certificates
+if [ ! -d "$certificates" ]; then
+	skip "instances that come back" "no certificates; see tests/run"
+	exit 0
+fi
+cd "$scratch" || exit 1
+ip link set lo up
+mkdir srv
+cp /opt/karuta/bin/karuta-test-guest srv/guest
+truncate -s 8M srv/data.vol
+head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >key # 64 bytes
+store='{ "kind": "volume", "name": "data", "store": "data.vol", "key_fd": 5 }'
+
+call() {
+	karuta-controller call 127.0.0.1 "$@" --ca "$certificates/ca.pem" --cert "$certificates/operator.pem" \
+		--key "$certificates/operator.key"
+}
+serve() {
+	karuta-controller serve --ca "$certificates/ca.pem" --cert "$certificates/host.pem" --key "$certificates/host.key" \
+		--files srv --audit audit --state state 2>>notes &
+	controller=$!
+	cleanup kill -KILL $controller
+	wait_for 60 call list
+}
+# launch NAME LINE CARDS [KEYS]
+launch() {
+	cat >"$1.json" <<END_OF_SPEC
+{ "name": "$1", "memory": "64M", "kernel": "guest", "command_line": "$2", "cards": [$3] }
+END_OF_SPEC
+	call launch "$1.json" ${4:+"$4"}
+}
+says() { call status "$1" | grep -q -- "$2"; }
+field() { call status "$1" --json | jq -r ".result.$2"; }
+# Its guest does something.
+works() { [ "$(field "$1" counters.exits)" -gt 0 ] && [ "$(field "$1" state)" = running ]; }
+
+serve || sed 's/^/#   /' notes
+check "a volume and its key" launch web slots "$store" keys=5:key
+check "an instance without keys" launch plain spin ''
+check "its guest works" wait_for 30 works web
+
+# --- a hypervisor dies ---
+kill -KILL "$(field web pid)"
+check "kill -9 of a hypervisor: its instance comes back" wait_for 30 says web 'restarts: 1, the last after: hypervisor: killed'
+check "its guest works again" wait_for 30 works web
+check "with its volume, without being asked for the key" says web 'attached'
+check "the other has not noticed" says plain 'plain: running'
+check "nothing of it is left twice" test "$(pgrep -c -P "$controller" -f karuta-)" = 3
+
+# --- the controller dies ---
+kill -KILL $controller
+wait $controller 2>/dev/null
+check "all programs end with it" wait_for 10 sh -c "! pgrep -f 'karuta-(hypervisor|card)'"
+serve || sed 's/^/#   /' notes
+check "the next one: what needs no key comes back" wait_for 30 works plain
+check "what needs one waits for it" wait_for 10 says web 'web: waiting for keys'
+check "and has it" call start web keys=5:key
+check "its guest works" wait_for 30 works web
+
+# --- what is stopped stays so ---
+check "stop" call stop web
+kill -TERM $controller
+sleep 0.5
+kill -TERM $controller
+wait $controller 2>/dev/null
+serve || sed 's/^/#   /' notes
+check "what was running when it was told to end comes back" wait_for 30 works plain
+check "what was stopped does not" says web 'web: ended'
+check "kill" call kill plain
+check "forget" call forget plain
+refuse "it is not known any more" 'there is no instance plain' call status plain
+check "the audit log holds" karuta-controller audit verify audit
+sed 's/^/# /' notes
+finish
