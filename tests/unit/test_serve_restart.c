@@ -327,6 +327,30 @@ static void a_book_that_was_changed_is_not_used(void **state)
 	forget("web");
 }
 
+/* Written by somebody else, as book.h says. */
+static void a_host_has_64_at_most(void **state)
+{
+	(void)state;
+	end_daemon(SIGTERM);
+	assert_int_equal(
+		sh("cd state && for i in $(seq 64); do spec='{\"name\": \"i'$i'\", \"memory\": "
+		   "\"64M\", \"kernel\": \"kernel\"}'; printf 'karuta instance 1\\nname "
+		   "i%%d\\nwanted stopped\\nlength %%d\\n%%s\\n' $i ${#spec} \"$spec\" "
+		   ">i$i.instance; sha384sum <i$i.instance | cut -c 1-96 >>i$i.instance; done"),
+		0);
+	begin_daemon();
+	write_spec("web", "GOOD", "");
+	REFUSED("there are 64 instances already; forget one that does not run", "launch web.json");
+	MUST("start i7");
+	MUST("kill i7");
+	MUST("forget i7");
+	MUST("launch web.json");
+	forget("web");
+	end_daemon(SIGTERM);
+	assert_int_equal(sh("rm state/i*.instance"), 0);
+	begin_daemon();
+}
+
 /* The keys go where the descriptors go that are counted: nothing is left of many lives. */
 static void nothing_is_left_of_many_lives(void **state)
 {
@@ -361,6 +385,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(it_fails_when_that_happens_too_often),
 		cmocka_unit_test(what_does_not_run_can_be_stopped),
 		cmocka_unit_test(a_book_that_was_changed_is_not_used),
+		cmocka_unit_test(a_host_has_64_at_most),
 		cmocka_unit_test(nothing_is_left_of_many_lives),
 	};
 
