@@ -23,7 +23,7 @@ struct client {
 	const char *verb;
 	const char *usage;
 	struct ask ask;
-	bool json, force;
+	bool json, force, hypervisor;
 	unsigned timeout; /* 0: not given */
 	char **arguments; /* after the instance's name */
 	int argument_count;
@@ -34,6 +34,7 @@ enum {
 	OPTION_JSON = 'j',
 	OPTION_FORCE = 'f',
 	OPTION_TIMEOUT = 't',
+	OPTION_HYPERVISOR = 'v',
 	OPTION_HELP = 'h',
 };
 
@@ -67,6 +68,9 @@ static int take_option(struct client *client, int option, const char *accepts)
 	case OPTION_FORCE:
 		client->force = true;
 		break;
+	case OPTION_HYPERVISOR:
+		client->hypervisor = true;
+		break;
 	case OPTION_TIMEOUT:
 		if (size_above_zero(optarg, &seconds) < 0 || seconds > 3600) {
 			fprintf(stderr,
@@ -90,6 +94,7 @@ static int read_command_line(struct client *client, const struct command_line *l
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"force", no_argument, NULL, OPTION_FORCE},
 		{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+		{"hypervisor", no_argument, NULL, OPTION_HYPERVISOR},
 		{"help", no_argument, NULL, OPTION_HELP},
 		{0},
 	};
@@ -212,30 +217,48 @@ int client_detach(int argc, char **argv)
 	return ask_and_tell(&client, request);
 }
 
+/* What is to be updated, and the program if one is given. 0, or an exit code. */
+static int fill_update(const struct client *client, json_t *request)
+{
+	int given = client->hypervisor ? 0 : 1;
+	CLEANUP_FREE char *path = NULL;
+
+	if (client->hypervisor)
+		json_object_set_new(request, "hypervisor", json_true());
+	else
+		json_object_set_new(request, "card", json_string(client->arguments[0]));
+	if (client->argument_count <= given)
+		return 0;
+	path = realpath(client->arguments[given], NULL);
+	if (path && json_object_set_new(request, "program", json_string(path)) == 0)
+		return 0;
+	fprintf(stderr, "karuta-controller: %s: %s\n", client->arguments[given],
+		path ? "is not UTF-8" : strerror(errno));
+	return 2;
+}
+
 int client_update(int argc, char **argv)
 {
-	static const struct command_line line = {.accepts = "", .least = 1, .most = 2};
+	static const struct command_line line = {.accepts = "v", .least = 0, .most = 2};
 	struct client client = {
 		.verb = "update",
-		.usage = "NAME CARD|SLOT [PROGRAM] [--socket PATH]\n\nLets PROGRAM (default: the "
-			 "installed one of its kind) go on where the card's program is\nnow. The "
-			 "guest sees a pause. A program that cannot do it is not used."};
-	CLEANUP_FREE char *path = NULL;
+		.usage = "NAME {CARD|SLOT | --hypervisor} [PROGRAM] [--socket PATH]\n\nLets "
+			 "PROGRAM (default: the installed one of its kind) go on where the "
+			 "program of a card, or\nthe hypervisor, is now. The guest sees a pause. "
+			 "A program that cannot do it is not used."};
 	int code = read_command_line(&client, &line, argc, argv);
 	json_t *request;
 
 	if (code)
 		return code - 1;
+	if (client.argument_count != (client.hypervisor ? 0 : 1) &&
+	    client.argument_count != (client.hypervisor ? 1 : 2))
+		return usage(&client, stderr) - 1;
 	request = make_request(&client);
-	json_object_set_new(request, "card", json_string(client.arguments[0]));
-	if (client.argument_count > 1) {
-		path = realpath(client.arguments[1], NULL);
-		if (!path || json_object_set_new(request, "program", json_string(path)) < 0) {
-			fprintf(stderr, "karuta-controller: %s: %s\n", client.arguments[1],
-				path ? "is not UTF-8" : strerror(errno));
-			json_decref(request);
-			return 2;
-		}
+	code = fill_update(&client, request);
+	if (code) {
+		json_decref(request);
+		return code;
 	}
 	return ask_and_tell(&client, request);
 }

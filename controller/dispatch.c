@@ -286,18 +286,24 @@ static int detach(struct call *call)
 
 static int update(struct call *call)
 {
+	const struct control_value *flag = control_value_find(&call->request, "hypervisor");
+	bool hypervisor = flag && flag->number;
 	char card[CARD_NAME_MAX + 1];
 	int ret = take_names(call, card);
+	uint64_t ticket;
 
+	if (ret == 0 && hypervisor == (card[0] != '\0'))
+		ret = error_set(&call->error, EINVAL, "give either card or hypervisor=true");
 	if (ret == 0)
 		ret = expect_running(call);
 	if (ret == 0)
 		ret = accept_call(call);
 	if (ret < 0)
 		return ret;
-	return restart_update(&call->unit->machine, card, NULL,
-			      fleet_wait(call->unit, call->operation, OPERATION_TICKET),
-			      &call->error);
+	ticket = fleet_wait(call->unit, call->operation, OPERATION_TICKET);
+	if (hypervisor)
+		return upgrade_begin(&call->unit->machine, NULL, ticket, &call->error);
+	return restart_update(&call->unit->machine, card, NULL, ticket, &call->error);
 }
 
 static int resize(struct call *call)

@@ -276,15 +276,24 @@ struct machine_files {
 	int kvm, kernel, initrd;
 };
 
-static int open_files(const struct instance *instance, struct machine_files *files,
-		      struct error *error)
+static int open_kvm(int *kvm, struct error *error)
 {
-	files->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (files->kvm < 0)
+	*kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (*kvm < 0)
 		return error_set(error, errno,
 				 "open /dev/kvm: %s; karuta needs a processor with "
 				 "virtualization, its kernel module, and the right to use it",
 				 strerror(errno));
+	return 0;
+}
+
+static int open_files(const struct instance *instance, struct machine_files *files,
+		      struct error *error)
+{
+	int ret = open_kvm(&files->kvm, error);
+
+	if (ret < 0)
+		return ret;
 	files->kernel = open_file(instance->kernel, O_RDONLY, "kernel", error);
 	if (files->kernel < 0)
 		return files->kernel;
@@ -293,28 +302,31 @@ static int open_files(const struct instance *instance, struct machine_files *fil
 	return instance->initrd && files->initrd < 0 ? files->initrd : 0;
 }
 
-static int make_channels(struct machine *machine, struct error *error)
+static int make_channels(struct link *commands, struct link *descriptors, struct error *error)
 {
-	int ret = link_commands(&machine->commands, error);
+	int ret = link_commands(commands, error);
 
-	if (ret == 0)
-		ret = link_descriptors(&machine->descriptors, error);
-	if (ret == 0)
-		ret = area_create(&machine->console, "karuta-console", CONSOLE_SIZE, true, error);
-	return ret;
+	return ret == 0 ? link_descriptors(descriptors, error) : ret;
+}
+
+/* What both the first of an instance and one that goes on in its place have. */
+static void give_common(const struct machine *machine, const struct link *commands,
+			const struct link *descriptors, int kvm, struct launch *launch)
+{
+	launch_give_option(launch, "--command-fd", commands->theirs);
+	launch_give_option(launch, "--descriptor-fd", descriptors->theirs);
+	launch_give_option(launch, "--console-fd", machine->console.fd);
+	launch_give_option(launch, "--kvm-fd", kvm);
+	launch_user(launch, machine->users, 0);
 }
 
 static void give_all(struct machine *machine, const struct machine_files *files,
 		     struct launch *launch)
 {
-	launch_give_option(launch, "--command-fd", machine->commands.theirs);
-	launch_give_option(launch, "--descriptor-fd", machine->descriptors.theirs);
-	launch_give_option(launch, "--console-fd", machine->console.fd);
-	launch_give_option(launch, "--kvm-fd", files->kvm);
+	give_common(machine, &machine->commands, &machine->descriptors, files->kvm, launch);
 	launch_give_option(launch, "--kernel-fd", files->kernel);
 	if (files->initrd >= 0)
 		launch_give_option(launch, "--initrd-fd", files->initrd);
-	launch_user(launch, machine->users, 0);
 }
 
 int fit_hypervisor(struct machine *machine, struct error *error)
@@ -326,7 +338,9 @@ int fit_hypervisor(struct machine *machine, struct error *error)
 	if (ret == 0)
 		ret = open_files(machine->instance, &files, error);
 	if (ret == 0)
-		ret = make_channels(machine, error);
+		ret = make_channels(&machine->commands, &machine->descriptors, error);
+	if (ret == 0)
+		ret = area_create(&machine->console, "karuta-console", CONSOLE_SIZE, true, error);
 	if (ret == 0) {
 		give_all(machine, &files, &launch);
 		ret = watch_start(&machine->hypervisor, &launch, STATUS_HYPERVISOR, machine->loop,
@@ -334,10 +348,36 @@ int fit_hypervisor(struct machine *machine, struct error *error)
 	}
 	os_close(&machine->commands.theirs);
 	os_close(&machine->descriptors.theirs);
-	area_hand_over(&machine->console);
 	os_close(&files.kvm);
 	os_close(&files.kernel);
 	os_close(&files.initrd);
+	launch_free(&launch);
+	return ret;
+}
+
+/* Kernel and initrd it gets from the one that runs, which has them open: under their names there
+ * may be others by now. */
+int fit_hypervisor_beside(struct machine *machine, int program, struct error *error)
+{
+	struct upgrade *upgrade = &machine->upgrade;
+	CLEANUP_CLOSE int kvm = -1;
+	struct launch launch;
+	int ret = launch_begin(&launch, "karuta-hypervisor", program, error);
+
+	if (ret == 0)
+		ret = open_kvm(&kvm, error);
+	if (ret == 0)
+		ret = make_channels(&upgrade->commands, &upgrade->descriptors, error);
+	if (ret == 0)
+		ret = link_between(&upgrade->between, error);
+	if (ret == 0) {
+		give_common(machine, &upgrade->commands, &upgrade->descriptors, kvm, &launch);
+		launch_give_option(&launch, "--take-over-fd", upgrade->between.theirs);
+		ret = watch_start_beside(&upgrade->other, &machine->hypervisor, &launch, error);
+	}
+	os_close(&upgrade->commands.theirs);
+	os_close(&upgrade->descriptors.theirs);
+	os_close(&upgrade->between.theirs);
 	launch_free(&launch);
 	return ret;
 }

@@ -20,5 +20,8 @@ int fit_successor(struct machine *machine, struct slot *slot, struct error *erro
 int fit_grow(struct kit *kit, uint64_t size, struct error *error);
 /* Starts the hypervisor with its channels, pages, /dev/kvm, kernel and initrd. */
 int fit_hypervisor(struct machine *machine, struct error *error);
+/* Starts upgrade.other, of this measured program, beside the hypervisor, with channels of its own
+ * and the same pages. */
+int fit_hypervisor_beside(struct machine *machine, int program, struct error *error);
 
 #endif

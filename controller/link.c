@@ -52,6 +52,11 @@ int link_descriptors(struct link *link, struct error *error)
 	return made(link, ret, "descriptor channel", error);
 }
 
+int link_between(struct link *link, struct error *error)
+{
+	return made(link, make_pair(link, os_packet_pair, 0), "link between programs", error);
+}
+
 int link_send_descriptor(const struct link *link, int fd)
 {
 	char byte = 0;

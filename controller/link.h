@@ -20,6 +20,8 @@ int link_bus(struct link *link, struct error *error);
 int link_commands(struct link *link, struct error *error);
 /* A socket for descriptors whose return direction is shut down at both ends. */
 int link_descriptors(struct link *link, struct error *error);
+/* A socket between two hypervisors that keeps messages apart. */
+int link_between(struct link *link, struct error *error);
 /* One descriptor on its way. -EAGAIN: the other end does not take them. */
 int link_send_descriptor(const struct link *link, int fd);
 void link_close(struct link *link);

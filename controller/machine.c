@@ -63,6 +63,7 @@ int machine_launch(struct machine *machine, struct instance *instance, uint32_t 
 				    .commands = LINK_NONE,
 				    .descriptors = LINK_NONE,
 				    .console = AREA_NONE,
+				    .upgrade = UPGRADE_IDLE,
 				    .started = os_now()};
 	for (unsigned i = 0; i <= COMMAND_MAX_SLOT; i++)
 		machine->slots[i] = SLOT_NONE(i);
@@ -126,6 +127,7 @@ static void begin_end(struct machine *machine, uint64_t now)
 {
 	judge(machine);
 	machine->state = MACHINE_ENDING;
+	upgrade_end(machine);
 	slots_end(machine, now);
 	orders_end(machine);
 }
@@ -163,7 +165,8 @@ static void check_hypervisor(struct machine *machine, uint64_t now)
 		machine_fail(machine, "hypervisor: its status page is not one");
 	if (machine->kill_deadline && now >= machine->kill_deadline)
 		watch_kill(hypervisor);
-	if (hypervisor->exited && machine->state < MACHINE_ENDING)
+	if (hypervisor->exited && machine->state < MACHINE_ENDING &&
+	    !upgrade_succeeds(machine, now))
 		begin_end(machine, now);
 }
 
@@ -174,6 +177,7 @@ int machine_turn(struct machine *machine)
 	check_hypervisor(machine, now);
 	if (machine->state < MACHINE_ENDING && !machine->kill_deadline)
 		orders_turn(machine, now);
+	upgrade_turn(machine, now);
 	slots_turn(machine, now);
 	if (machine->state == MACHINE_STARTING)
 		turn_start(machine);
@@ -181,13 +185,15 @@ int machine_turn(struct machine *machine)
 		machine->state = MACHINE_ENDED;
 		machine_note(machine, "%s", machine->outcome);
 	}
-	if (machine->orders.count || slots_busy(machine) || machine->state == MACHINE_STARTING)
+	if (machine->orders.count || slots_busy(machine) || upgrade_is_busy(machine) ||
+	    machine->state == MACHINE_STARTING)
 		return BUSY_PAUSE_MS;
 	return machine->state == MACHINE_ENDED ? 0 : IDLE_PAUSE_MS;
 }
 
 void machine_free(struct machine *machine)
 {
+	upgrade_end(machine);
 	watch_free(&machine->hypervisor);
 	slots_free(machine);
 	link_close(&machine->commands);

@@ -26,6 +26,7 @@
 #include "link.h"
 #include "os/clock.h"
 #include "os/loop.h"
+#include "upgrade.h"
 #include "watch.h"
 #include "wire/command.h"
 
@@ -167,6 +168,7 @@ struct machine {
 	struct link descriptors; /* ours: the end that sends */
 	struct area console;
 	struct orders orders;
+	struct upgrade upgrade;
 	struct slot slots[COMMAND_MAX_SLOT + 1]; /* by number; 0 is not used */
 
 	bool start_sent;

@@ -20,6 +20,7 @@ static const char *verb_name(enum command_verb verb)
 		[COMMAND_PAUSE] = "pause",	   [COMMAND_RESUME] = "resume",
 		[COMMAND_SHUTDOWN] = "stop",	   [COMMAND_RESET] = "reset",
 		[COMMAND_KILL] = "kill",	   [COMMAND_RELINK] = "relink",
+		[COMMAND_MEET] = "meet",	   [COMMAND_HAND_OVER] = "hand over",
 	};
 
 	return names[verb];
@@ -77,6 +78,9 @@ static int send_order(struct machine *machine, const struct order *order)
 
 		ret = link_send_descriptor(&machine->descriptors, bus->ours);
 		os_close(&bus->ours);
+	} else if (order->verb == COMMAND_MEET) {
+		ret = link_send_descriptor(&machine->descriptors, machine->upgrade.between.ours);
+		os_close(&machine->upgrade.between.ours);
 	}
 	return ret < 0 ? ret : write_command(machine, order);
 }
@@ -122,6 +126,12 @@ static void finish(struct machine *machine, struct order *order, int result, con
 		break;
 	case COMMAND_RELINK:
 		restart_relinked(machine, slot, result, text);
+		break;
+	case COMMAND_MEET:
+		upgrade_met(machine, result, text);
+		break;
+	case COMMAND_HAND_OVER:
+		upgrade_handed(machine, result, text);
 		break;
 	case COMMAND_DETACH:
 		slots_ejecting(machine, slot, result, text);

@@ -172,12 +172,17 @@ static int detach(struct request *request)
 
 static int update(struct request *request)
 {
-	static const char *const known[] = {"verb", "card", "program", NULL};
+	static const char *const known[] = {"verb", "card", "hypervisor", "program", NULL};
 	const char *card = NULL, *program = NULL;
+	bool hypervisor = false;
 	int ret = expect_members(request, known);
 
 	if (ret == 0)
+		ret = take_flag(request, "hypervisor", &hypervisor);
+	if (ret == 0 && !hypervisor)
 		ret = take_card(request, &card);
+	else if (ret == 0 && json_object_get(request->object, "card"))
+		ret = strict_refuse(&request->place, "card", "is it that or the hypervisor?");
 	if (ret == 0)
 		ret = strict_text(&request->place, request->object, "program", false, CARD_PATH_MAX,
 				  &program);
@@ -187,6 +192,8 @@ static int update(struct request *request)
 		ret = accept_for_card(request, card);
 	if (ret < 0)
 		return ret;
+	if (hypervisor)
+		return upgrade_begin(request->machine, program, request->ticket, &request->error);
 	return restart_update(request->machine, card, program, request->ticket, &request->error);
 }
 

@@ -68,9 +68,7 @@ int watch_start(struct watch *watch, struct launch *launch, enum status_role rol
 	ret = area_create(&watch->status, "karuta-status", STATUS_PAGE_SIZE, true, error);
 	if (ret == 0)
 		ret = run(watch, watch->status.fd, launch, error);
-	/* A card's is for its next process as well. */
-	if (role != STATUS_CARD)
-		area_hand_over(&watch->status);
+	/* The page is for its next process as well. */
 	if (ret < 0)
 		watch_free(watch);
 	return ret;
@@ -140,7 +138,7 @@ int watch_swap(struct watch *watch, struct watch *beside, struct error *error)
 	ret = watch_exit_again(watch);
 	if (ret == 0)
 		ret = watch_exit_again(beside);
-	return ret < 0 ? error_set(error, -ret, "watch a card: %s", strerror(-ret)) : 0;
+	return ret < 0 ? error_set(error, -ret, "watch another process: %s", strerror(-ret)) : 0;
 }
 
 void watch_look(struct watch *watch)

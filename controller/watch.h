@@ -37,7 +37,7 @@ int watch_start(struct watch *watch, struct launch *launch, enum status_role rol
 		struct os_loop *loop, struct error *error);
 /* Runs a card's program once more, after the last one has ended; its page goes on counting. */
 int watch_restart(struct watch *watch, struct launch *launch, struct error *error);
-/* Runs a card's program beside the one that runs, on the same page. */
+/* Runs another program beside the one that runs, on the same page. */
 int watch_start_beside(struct watch *watch, struct watch *now, struct launch *launch,
 		       struct error *error);
 /* The one that was started beside takes the place of the one that runs, which goes to *beside. */

@@ -5,6 +5,7 @@
 
 #include "arch.h"
 #include "control.h"
+#include "handover.h"
 #include "machine.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -255,11 +256,31 @@ static int pull_plug(struct control *control, const struct command *command, str
 	return 0;
 }
 
+static int meet(struct control *control, const struct command *command, struct error *error)
+{
+	int socket = receive_link(control->machine, error);
+
+	(void)command;
+	return socket < 0 ? socket : handover_meet(control->machine, socket, error);
+}
+
+static int hand_over(struct control *control, const struct command *command, struct error *error)
+{
+	int ret = handover_give(control->machine, command->id, error);
+
+	/* What is to be said of it is the other one's to say. */
+	control->has_ended = !ret;
+	return ret;
+}
+
 static int (*const verbs[])(struct control *control, const struct command *command,
 			    struct error *error) = {
-	[COMMAND_ATTACH] = attach,     [COMMAND_START] = start,	   [COMMAND_DETACH] = detach,
-	[COMMAND_PAUSE] = pause_guest, [COMMAND_RESUME] = resume,  [COMMAND_SHUTDOWN] = press_power,
-	[COMMAND_RESET] = press_reset, [COMMAND_KILL] = pull_plug, [COMMAND_RELINK] = relink,
+	[COMMAND_ATTACH] = attach,	 [COMMAND_START] = start,
+	[COMMAND_DETACH] = detach,	 [COMMAND_PAUSE] = pause_guest,
+	[COMMAND_RESUME] = resume,	 [COMMAND_SHUTDOWN] = press_power,
+	[COMMAND_RESET] = press_reset,	 [COMMAND_KILL] = pull_plug,
+	[COMMAND_RELINK] = relink,	 [COMMAND_MEET] = meet,
+	[COMMAND_HAND_OVER] = hand_over,
 };
 
 static void carry_out(struct control *control, const struct command *command)
@@ -275,7 +296,7 @@ static void carry_out(struct control *control, const struct command *command)
 					: "that is not for a hypervisor");
 	else
 		ret = verbs[command->verb](control, command, &error);
-	/* The words of the end are on the page, and stay there. */
+	/* The words of the end are on the page, and stay there; or it is another's by now. */
 	if (control->has_ended)
 		return;
 	status_command_done(status, command->id, ret, error.text);
@@ -334,6 +355,7 @@ static void serve_requests(struct control *control)
 enum {
 	POLL_COMMANDS,
 	POLL_WAKE,
+	POLL_PEER,
 	POLL_SLOTS,
 	POLL_NEWS = POLL_SLOTS + BUS_SLOTS,
 	POLL_COUNT = POLL_NEWS + BUS_SLOTS,
@@ -344,6 +366,7 @@ static void prepare(const struct machine *machine, struct pollfd fds[POLL_COUNT]
 {
 	fds[POLL_COMMANDS] = (struct pollfd){machine->options.command_fd, POLLIN, 0};
 	fds[POLL_WAKE] = (struct pollfd){machine->wake_fd, POLLIN, 0};
+	fds[POLL_PEER] = (struct pollfd){machine->peer.socket, 0, 0};
 	for (unsigned i = 0; i < BUS_SLOTS; i++) {
 		fds[POLL_SLOTS + i] = (struct pollfd){slot_link(&machine->bus.slots[i]), 0, 0};
 		fds[POLL_NEWS + i] =
@@ -375,6 +398,9 @@ static void turn(struct control *control)
 		if (fds[POLL_SLOTS + i].revents)
 			slot_hangup(&machine->bus.slots[i]);
 	}
+	/* It is not to go on any more. */
+	if (fds[POLL_PEER].revents)
+		peer_close(&machine->peer);
 	if (fds[POLL_WAKE].revents)
 		serve_requests(control);
 	if (fds[POLL_COMMANDS].revents && !control->has_ended)

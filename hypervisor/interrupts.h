@@ -36,6 +36,10 @@ void interrupts_release(struct interrupts *interrupts, uint32_t first, uint32_t 
 
 /* What a GSI sends when it is raised. */
 int interrupts_route(struct interrupts *interrupts, uint32_t gsi, uint64_t address, uint32_t data);
+/* The same for many, told to KVM together. */
+int interrupts_put_route(struct interrupts *interrupts, uint32_t gsi, uint64_t address,
+			 uint32_t data);
+int interrupts_publish(struct interrupts *interrupts);
 int interrupts_connect(struct interrupts *interrupts, uint32_t gsi, int eventfd);
 int interrupts_disconnect(struct interrupts *interrupts, uint32_t gsi, int eventfd);
 

@@ -22,6 +22,7 @@
 #include "interrupts.h"
 #include "memory.h"
 #include "options.h"
+#include "peer.h"
 #include "serial.h"
 #include "wire/command.h"
 #include "wire/console.h"
@@ -59,6 +60,7 @@ struct machine {
 	int vm; /* KVM's virtual machine; made anew at each reset */
 	size_t run_size;
 	struct kvm_cpuid2 *cpuid; /* what every vCPU has, but for its own number */
+	struct kvm_msrs *msrs;	  /* registers of a vCPU that are handed over */
 	unsigned address_bits;	  /* of guest physical addresses */
 	struct vcpu *vcpus;
 	struct bus bus;
@@ -76,6 +78,8 @@ struct machine {
 	atomic_uint requests;
 	int wake_fd; /* eventfd: requests is not 0 */
 	bool started, paused;
+
+	struct peer peer; /* the program that is to go on in our place, or that we go on for */
 };
 
 /* From a vCPU thread. All but REQUEST_SLOTS stop the vCPUs: the caller goes no further. */

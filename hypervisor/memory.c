@@ -46,21 +46,14 @@ int memory_check(uint64_t size, struct error *error)
 	return 0;
 }
 
-int memory_create(struct memory *memory, uint64_t size, struct error *error)
+static int use(struct memory *memory, int fd, uint64_t size, struct error *error)
 {
 	void *host;
-	int fd = os_memfd("guest-memory", size);
-	int ret;
+	int ret = os_map(fd, 0, size, true, &host);
 
-	if (fd < 0)
-		return error_set(error, -fd, "memory: no shared memory of %llu MiB: %s",
-				 (unsigned long long)(size / MIB), strerror(-fd));
-	ret = os_map(fd, 0, size, true, &host);
-	if (ret < 0) {
-		os_close(&fd);
+	if (ret < 0)
 		return error_set(error, -ret, "memory: cannot map %llu MiB: %s",
 				 (unsigned long long)(size / MIB), strerror(-ret));
-	}
 	/* Both are wishes: fewer page faults where the host allows huge pages in shared memory. */
 	madvise(host, size, MADV_HUGEPAGE);
 	madvise(host, size, MADV_DONTDUMP);
@@ -69,6 +62,31 @@ int memory_create(struct memory *memory, uint64_t size, struct error *error)
 	memory->low = min_u64(size, MEMORY_LOW_MAX);
 	memory->high = size - memory->low;
 	return 0;
+}
+
+int memory_create(struct memory *memory, uint64_t size, struct error *error)
+{
+	int fd = os_memfd("guest-memory", size);
+	int ret;
+
+	if (fd < 0)
+		return error_set(error, -fd, "memory: no shared memory of %llu MiB: %s",
+				 (unsigned long long)(size / MIB), strerror(-fd));
+	ret = use(memory, fd, size, error);
+	if (ret < 0)
+		os_close(&fd);
+	return ret;
+}
+
+int memory_adopt(struct memory *memory, int fd, uint64_t size, struct error *error)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	/* Nobody can pull a page from under the guest's feet, or ours. */
+	if (size < MEMORY_SMALLEST || size > MEMORY_LARGEST || size % PAGE || seals < 0 ||
+	    !(seals & F_SEAL_SHRINK))
+		return error_set(error, EPROTO, "memory: what came is no guest's");
+	return use(memory, fd, size, error);
 }
 
 void *memory_at(const struct memory *memory, uint64_t address, uint64_t length)

@@ -26,6 +26,9 @@ struct memory {
 /* Checks the size against what the host has now. Reads /proc: before the sandbox. */
 int memory_check(uint64_t size, struct error *error);
 int memory_create(struct memory *memory, uint64_t size, struct error *error);
+/* That of another program, which goes on being its own until the guest does not; `fd` becomes the
+ * memory's unless this fails. */
+int memory_adopt(struct memory *memory, int fd, uint64_t size, struct error *error);
 
 /* Where [address, address + length) is in our own mapping; NULL if any of it is not memory. */
 void *memory_at(const struct memory *memory, uint64_t address, uint64_t length);

@@ -11,7 +11,8 @@
 
 static const char usage[] =
 	"Usage: karuta-hypervisor --command-fd N --descriptor-fd N --status-fd N --console-fd N\n"
-	"                         --kvm-fd N --kernel-fd N [--initrd-fd N] [--user ID]\n"
+	"                         --kvm-fd N {--kernel-fd N [--initrd-fd N] | --take-over-fd N}\n"
+	"                         [--user ID]\n"
 	"Runs one instance on KVM. It is started by karuta-controller, which gives it these open\n"
 	"descriptors and nothing else.\n"
 	"  --command-fd N     pipe that commands are read from\n"
@@ -21,6 +22,7 @@ static const char usage[] =
 	"  --kvm-fd N         /dev/kvm\n"
 	"  --kernel-fd N      kernel: a bzImage, or an ELF file with a PVH entry\n"
 	"  --initrd-fd N      initial RAM disk\n"
+	"  --take-over-fd N   socket to the program in whose place this one is to go on\n"
 	"  --user ID          user and group to become (root only)\n"
 	"  --help, --version\n";
 
@@ -32,6 +34,7 @@ enum {
 	OPTION_KVM,
 	OPTION_KERNEL,
 	OPTION_INITRD,
+	OPTION_TAKE_OVER,
 	OPTION_USER,
 	OPTION_HELP,
 	OPTION_VERSION,
@@ -45,6 +48,7 @@ static const struct option table[] = {
 	{"kvm-fd", required_argument, NULL, OPTION_KVM},
 	{"kernel-fd", required_argument, NULL, OPTION_KERNEL},
 	{"initrd-fd", required_argument, NULL, OPTION_INITRD},
+	{"take-over-fd", required_argument, NULL, OPTION_TAKE_OVER},
 	{"user", required_argument, NULL, OPTION_USER},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -93,6 +97,8 @@ static int *fd_of(struct options *options, int option)
 		return &options->kernel_fd;
 	case OPTION_INITRD:
 		return &options->initrd_fd;
+	case OPTION_TAKE_OVER:
+		return &options->take_over_fd;
 	default:
 		return NULL;
 	}
@@ -121,12 +127,19 @@ static int parse_one(struct options *options, int option, const char *name, stru
 	}
 }
 
+/* Kernel and initrd come from where the guest does. */
+static bool is_needed(const struct options *options, int option)
+{
+	return option != OPTION_INITRD && option != OPTION_TAKE_OVER &&
+	       (option != OPTION_KERNEL || options->take_over_fd < 0);
+}
+
 static int check_complete(struct options *options, struct error *error)
 {
 	for (size_t i = 0; table[i].name; i++) {
 		const int *fd = fd_of(options, table[i].val);
 
-		if (fd && *fd < 0 && table[i].val != OPTION_INITRD)
+		if (fd && *fd < 0 && is_needed(options, table[i].val))
 			return error_set(error, EINVAL, "--%s is missing; see --help",
 					 table[i].name);
 	}
@@ -137,7 +150,7 @@ int options_parse(struct options *options, int argc, char **argv, struct error *
 {
 	int option, index = 0, ret;
 
-	*options = (struct options){-1, -1, -1, -1, -1, -1, -1, 0};
+	*options = (struct options){-1, -1, -1, -1, -1, -1, -1, -1, 0};
 	while ((option = getopt_long(argc, argv, "", table, &index)) != -1) {
 		ret = parse_one(options, option, table[index].name, error);
 		if (ret)

@@ -10,8 +10,9 @@
 
 struct options {
 	int command_fd, descriptor_fd, status_fd, console_fd, kvm_fd, kernel_fd;
-	int initrd_fd; /* -1: none */
-	uid_t user;    /* 0: stay who we are */
+	int initrd_fd;	  /* -1: none */
+	int take_over_fd; /* -1: a guest of our own; else kernel and initrd come from there */
+	uid_t user;	  /* 0: stay who we are */
 };
 
 /* 0: go on; 1: --help or --version was answered; -EINVAL: error->text says why. */

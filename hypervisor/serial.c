@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <linux/kvm.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "os/fd.h"
 #include "serial.h"
@@ -112,6 +113,37 @@ void serial_drain(struct serial *serial)
 {
 	pthread_mutex_lock(&serial->lock);
 	drain(serial);
+	pthread_mutex_unlock(&serial->lock);
+}
+
+void serial_save(struct serial *serial, uint8_t state[SERIAL_STATE_SIZE])
+{
+	pthread_mutex_lock(&serial->lock);
+	drain(serial);
+	memcpy(state,
+	       (const uint8_t[SERIAL_STATE_SIZE]){serial->enabled, serial->fifo, serial->format,
+						  serial->modem, serial->scratch,
+						  serial->divisor[0], serial->divisor[1],
+						  serial->empty_pending},
+	       SERIAL_STATE_SIZE);
+	pthread_mutex_unlock(&serial->lock);
+}
+
+/* An interrupt that was on its way may have been lost with the last program: one too many is
+ * harmless. */
+void serial_restore(struct serial *serial, const uint8_t state[SERIAL_STATE_SIZE])
+{
+	pthread_mutex_lock(&serial->lock);
+	serial->enabled = state[0] & ENABLE_BITS;
+	serial->fifo = state[1] & FIFO_ENABLE;
+	serial->format = state[2];
+	serial->modem = state[3] & 0x1f;
+	serial->scratch = state[4];
+	serial->divisor[0] = state[5];
+	serial->divisor[1] = state[6];
+	serial->empty_pending = state[7];
+	if (serial->empty_pending && serial->enabled & ENABLE_EMPTY)
+		os_eventfd_signal(serial->fd);
 	pthread_mutex_unlock(&serial->lock);
 }
 

@@ -38,6 +38,11 @@ void serial_reset(struct serial *serial);
 void serial_use_kept(struct serial *serial, volatile struct kvm_coalesced_mmio_ring *ring,
 		     uint32_t size, uint16_t port);
 
+/* For the program that goes on with it, and there. */
+#define SERIAL_STATE_SIZE 8u
+void serial_save(struct serial *serial, uint8_t state[SERIAL_STATE_SIZE]);
+void serial_restore(struct serial *serial, const uint8_t state[SERIAL_STATE_SIZE]);
+
 uint8_t serial_read(struct serial *serial, unsigned offset);
 void serial_write(struct serial *serial, unsigned offset, uint8_t value);
 /* Fetches what KVM has kept. */

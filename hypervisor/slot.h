@@ -30,6 +30,7 @@
 #define SLOT_DEADLINE_MS 2000u
 
 struct machine;
+struct peer;
 struct vfu_client;
 
 struct slot {
@@ -102,6 +103,19 @@ int slot_resume(struct slot *slot, struct vfu_client *client, struct error *erro
 /* After an access, with the lock held: the doorbells that the card has now, if it told of others.
  */
 void slot_refresh_doorbells(struct slot *slot);
+
+/* slot_carry.c: for the program that goes on with the card. Can it be handed over as it is? */
+bool slot_is_settled(const struct slot *slot);
+/* Lets what is under way end, disconnects the interrupts, sends all there is to know. */
+int slot_save(struct slot *slot, struct peer *peer);
+/* There: takes the record that came. */
+int slot_restore(struct slot *slot, struct peer *peer);
+int slot_restore_vectors(struct slot *slot, struct peer *peer);
+/* All that has come is enough: everything but the interrupts themselves, whose routes are
+ * interrupts_publish()'s to tell. */
+int slot_prepare(struct slot *slot);
+/* Connects the interrupts, there; or here again. False: not all of them. */
+bool slot_reconnect(struct slot *slot);
 
 /* BARs or the memory enable bit changed: what decodes now? With the lock held, or while no vCPU can
  * get at the slot. */

@@ -24,36 +24,74 @@ static int make_eventfds(struct vectors *vectors)
 
 static int allocate(struct vectors *vectors, struct pci_msix *msix)
 {
+	int ret = interrupts_reserve(vectors->interrupts, msix->vectors, &vectors->first_gsi);
+
+	if (ret < 0)
+		return ret;
+	vectors->count = msix->vectors;
 	vectors->fds = malloc(vectors->count * sizeof(*vectors->fds));
 	vectors->connected = calloc(vectors->count, sizeof(*vectors->connected));
 	msix->table = calloc(vectors->count, sizeof(*msix->table));
 	if (!vectors->fds || !vectors->connected || !msix->table)
 		return -ENOMEM;
 	memset(vectors->fds, 0xff, vectors->count * sizeof(*vectors->fds));
-	return make_eventfds(vectors);
+	return 0;
 }
 
 int vectors_create(struct vectors *vectors, struct pci_msix *msix, struct interrupts *interrupts,
 		   struct error *error)
 {
 	uint32_t count = msix->vectors;
+	int ret = vectors_adopt(vectors, msix, interrupts);
+
+	if (!ret)
+		ret = make_eventfds(vectors);
+	if (ret < 0) {
+		vectors_destroy(vectors, msix);
+		return error_set(error, -ret, "no room for %u interrupts: %s; detach another card",
+				 count, strerror(-ret));
+	}
+	return 0;
+}
+
+int vectors_adopt(struct vectors *vectors, struct pci_msix *msix, struct interrupts *interrupts)
+{
 	int ret;
 
 	*vectors = (struct vectors){.interrupts = interrupts};
-	if (!count)
+	if (!msix->vectors)
 		return 0;
-	ret = interrupts_reserve(interrupts, count, &vectors->first_gsi);
-	if (!ret) {
-		vectors->count = count;
-		ret = allocate(vectors, msix);
-		if (ret < 0)
-			vectors_destroy(vectors, msix);
+	ret = allocate(vectors, msix);
+	if (!ret)
+		pci_msix_reset(msix);
+	return ret;
+}
+
+int vectors_take(struct vectors *vectors, int fd)
+{
+	for (uint32_t i = 0; i < vectors->count; i++) {
+		if (vectors->fds[i] >= 0)
+			continue;
+		vectors->fds[i] = fd;
+		return 0;
 	}
-	if (ret < 0)
-		return error_set(error, -ret, "no room for %u interrupts: %s; detach another card",
-				 count, strerror(-ret));
-	pci_msix_reset(msix);
-	return 0;
+	return -EPROTO;
+}
+
+int vectors_route(const struct vectors *vectors, const struct pci_msix *msix)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < vectors->count; i++) {
+		const struct pci_msix_entry *entry = &msix->table[i];
+
+		if (vectors->fds[i] < 0)
+			return -EPROTO;
+		if (pci_msix_is_live(msix, i))
+			ret = interrupts_put_route(vectors->interrupts, vectors->first_gsi + i,
+						   entry->address, entry->data);
+	}
+	return ret;
 }
 
 static void disconnect(struct vectors *vectors, unsigned vector)
@@ -63,6 +101,26 @@ static void disconnect(struct vectors *vectors, unsigned vector)
 	interrupts_disconnect(vectors->interrupts, vectors->first_gsi + vector,
 			      vectors->fds[vector]);
 	vectors->connected[vector] = false;
+}
+
+bool vectors_connect(struct vectors *vectors, const struct pci_msix *msix)
+{
+	bool all = true;
+
+	for (uint32_t i = 0; i < vectors->count; i++) {
+		if (!pci_msix_is_live(msix, i) || vectors->connected[i])
+			continue;
+		vectors->connected[i] = !interrupts_connect(
+			vectors->interrupts, vectors->first_gsi + i, vectors->fds[i]);
+		all &= vectors->connected[i];
+	}
+	return all;
+}
+
+void vectors_disconnect(struct vectors *vectors)
+{
+	for (uint32_t i = 0; i < vectors->count; i++)
+		disconnect(vectors, i);
 }
 
 void vectors_destroy(struct vectors *vectors, struct pci_msix *msix)

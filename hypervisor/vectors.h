@@ -35,6 +35,16 @@ void vectors_update(struct vectors *vectors, const struct pci_msix *msix,
 		    struct vfu_client *client);
 void vectors_update_one(struct vectors *vectors, const struct pci_msix *msix, unsigned vector);
 
+/* Another program goes on with the card. Here: no longer connected, what is signalled is kept. */
+void vectors_disconnect(struct vectors *vectors);
+/* There: as vectors_create(), with the eventfds of before, one after the other. */
+int vectors_adopt(struct vectors *vectors, struct pci_msix *msix, struct interrupts *interrupts);
+int vectors_take(struct vectors *vectors, int fd);
+/* -EPROTO: some are missing. The routes of those that may interrupt, not published. */
+int vectors_route(const struct vectors *vectors, const struct pci_msix *msix);
+/* Connects those whose routes are told. False: KVM has not taken all of them. */
+bool vectors_connect(struct vectors *vectors, const struct pci_msix *msix);
+
 /* The same eventfds for the card's next process: what the last one has signalled is in them. */
 int vectors_rebind(const struct vectors *vectors, struct vfu_client *client);
 

@@ -11,8 +11,6 @@
 #include "x86/cpu.h"
 #include "x86/layout.h"
 
-#define CPUID_ENTRIES 256u
-
 /* ---- what KVM must have ---- */
 
 static const struct {
@@ -193,6 +191,18 @@ static unsigned address_bits(const struct kvm_cpuid2 *cpuid)
 	return 36;
 }
 
+bool cpu_hides_nesting(const struct kvm_cpuid2 *cpuid)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+
+		if ((entry->function == LEAF_FEATURES && entry->ecx & FEATURE_VMX) ||
+		    (entry->function == LEAF_AMD_FEATURES && entry->ecx & FEATURE_SVM))
+			return false;
+	}
+	return true;
+}
+
 int arch_prepare(struct machine *machine, struct error *error)
 {
 	size_t size = sizeof(struct kvm_cpuid2) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2);
@@ -215,7 +225,7 @@ int arch_prepare(struct machine *machine, struct error *error)
 	machine->address_bits = address_bits(machine->cpuid);
 	if (machine->address_bits < 36 || machine->address_bits > 52)
 		machine->address_bits = 36;
-	return 0;
+	return state_prepare(machine, error);
 }
 
 /* ---- VM and vCPUs ---- */
@@ -287,7 +297,8 @@ int arch_vcpu_create(struct vcpu *vcpu)
 		return ret;
 	set_msr(vcpu->fd, MSR_MISC_ENABLE, FAST_STRINGS);
 	set_msr(vcpu->fd, MSR_MTRR_DEFAULT, MTRR_ON_WRITEBACK);
-	return 0;
+	/* Now, while nobody waits for it, it shows which there are. */
+	return state_read_msrs(vcpu);
 }
 
 /* ---- registers at the entry ---- */

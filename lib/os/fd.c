@@ -63,6 +63,11 @@ int os_socket_pair(int pair[2])
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
 }
 
+int os_packet_pair(int pair[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+}
+
 int os_pipe(int pair[2])
 {
 	return pipe2(pair, O_CLOEXEC) < 0 ? -errno : 0;

@@ -39,6 +39,8 @@ uint64_t os_eventfd_drain_shared(int fd);
 
 /* AF_UNIX SOCK_STREAM pair. */
 int os_socket_pair(int pair[2]);
+/* The same with SOCK_SEQPACKET: each message stays one. */
+int os_packet_pair(int pair[2]);
 /* pipe2(2): pair[0] reads, pair[1] writes. */
 int os_pipe(int pair[2]);
 int os_set_nonblocking(int fd, bool on);

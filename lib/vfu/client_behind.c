@@ -36,13 +36,14 @@ int vfu_client_take_behind(struct vfu_client *client, const struct vfu_message *
 	return 1;
 }
 
-/* What has come, without waiting for more than is needed to have room for another. */
-static int make_room(struct vfu_client *client, uint64_t deadline)
+/* What has come, without waiting for more than is needed to have no more than `most`, and no half
+ * of a message. */
+static int await_answers(struct vfu_client *client, uint32_t most, uint64_t deadline)
 {
 	struct vfu_message message;
 	int ret = 0;
 
-	while (!ret && client->behind_count == VFU_CLIENT_BEHIND) {
+	while (!ret && (client->behind_count > most || (!most && client->in.have))) {
 		ret = vfu_client_receive(client, deadline, &message);
 		if (ret)
 			return ret;
@@ -69,7 +70,7 @@ static int send_behind(struct vfu_client *client, const struct vfu_behind *write
 	int ret = vfu_client_is_dead(client) ? -EPIPE : 0;
 
 	if (!ret)
-		ret = make_room(client, os_now() + client->deadline_ns);
+		ret = await_answers(client, VFU_CLIENT_BEHIND - 1, os_now() + client->deadline_ns);
 	if (!ret)
 		ret = vfu_client_send(client, &call);
 	if (ret)
@@ -104,6 +105,30 @@ static void take_last_answers(struct vfu_client *client, uint64_t deadline)
 			break;
 		vfu_reader_next(&client->in);
 	}
+}
+
+int vfu_client_settle(struct vfu_client *client, struct vfu_client_link *link)
+{
+	int ret;
+
+	vfu_client_lock(client);
+	ret = vfu_client_is_dead(client) ? -EPIPE
+					 : await_answers(client, 0, os_now() + client->deadline_ns);
+	*link = (struct vfu_client_link){.next_id = client->next_id,
+					 .card_fds = (uint32_t)client->card_fds,
+					 .card_transfer = client->card_transfer};
+	return vfu_client_unlock(client, ret);
+}
+
+int vfu_client_continue(struct vfu_client *client, const struct vfu_client_link *link)
+{
+	if (link->card_fds > VFU_MESSAGE_FDS || link->card_transfer < VFU_CLIENT_BEHIND_DATA ||
+	    link->card_transfer > VFU_CLIENT_DATA)
+		return -EPROTO;
+	client->next_id = (uint16_t)link->next_id;
+	client->card_fds = link->card_fds;
+	client->card_transfer = link->card_transfer;
+	return 0;
 }
 
 int vfu_client_hand_over(struct vfu_client *from, struct vfu_client *to)

@@ -99,6 +99,16 @@ int vfu_client_write_behind(struct vfu_client *client, unsigned region, uint64_t
  * After a failure `from` still has those that `to` has not answered. One deadline, `to`'s. */
 int vfu_client_hand_over(struct vfu_client *from, struct vfu_client *to);
 
+/* A link, but for its socket: what another program has to know to go on with it. */
+struct vfu_client_link {
+	uint32_t next_id, card_fds, card_transfer;
+};
+/* Lets nothing be under way: what was written behind is answered, no message has come by half. */
+int vfu_client_settle(struct vfu_client *client, struct vfu_client_link *link);
+/* On a client that was made for the socket of one that was settled, instead of negotiating.
+ * -EPROTO: no link is like that. */
+int vfu_client_continue(struct vfu_client *client, const struct vfu_client_link *link);
+
 /* Binds `count` eventfds (all >= 0, the caller's) from vector `start` on; cut into messages as the
  * card's limit wants. */
 int vfu_client_bind_irqs(struct vfu_client *client, unsigned index, uint32_t start, const int *fds,

@@ -34,6 +34,8 @@ static bool is_valid(const struct command *command)
 	case COMMAND_KILL:
 	case COMMAND_FREEZE:
 	case COMMAND_THAW:
+	case COMMAND_MEET:
+	case COMMAND_HAND_OVER:
 		return true;
 	}
 	return false;

@@ -15,6 +15,10 @@
  *   4. ATTACH, DETACH, PAUSE, RESUME, SHUTDOWN, KILL at any time after
  *   5. descriptor, then RELINK slot -----------> when a card has died: link of the one that goes on
  * where it was. The slot waits for it (STATUS_SLOT_WAITING) for COMMAND_WAITING_MS.
+ *   6. descriptor, then MEET ------------------> link to another program that is to go on in its
+ * place (wire/handover.h): that one is told what it needs to get ready
+ *   7. HAND_OVER ------------------------------> stands still, hands all over and ends. The outcome
+ * is told by the one that goes on.
  *
  *   controller                                   card
  *   RESIZE ------------------------------------> what is behind its disk has grown
@@ -53,6 +57,9 @@ enum command_verb {
 	COMMAND_RESIZE = 11, /* body: u64 bytes */
 	COMMAND_FREEZE = 12, /* no body, as the next */
 	COMMAND_THAW = 13,
+	/* To a hypervisor. */
+	COMMAND_MEET = 14, /* no body, as the next */
+	COMMAND_HAND_OVER = 15,
 };
 
 #define COMMAND_DETACH_FORCE 1u
