@@ -12,6 +12,11 @@
 
 #include "base/error.h"
 
+/* Grows with what is in the records; tests have programs of other versions. */
+#ifndef HANDOVER_VERSION
+#define HANDOVER_VERSION 1u
+#endif
+
 struct machine;
 
 /* Here. The socket leads to a program that is to get ready; it becomes ours. */

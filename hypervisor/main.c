@@ -176,6 +176,7 @@ int main(int argc, char **argv)
 	if (ret > 0)
 		return 0;
 	machine.peer.socket = -1;
+	machine.peer.version = HANDOVER_VERSION;
 	if (!ret)
 		ret = prepare(&configure_id, &error);
 	if (ret < 0) {

@@ -11,7 +11,7 @@
 struct handover_writer peer_begin(struct peer *peer, enum handover_kind kind, unsigned number)
 {
 	peer->fd_count = 0;
-	return handover_begin(peer->bytes, kind, number, HANDOVER_VERSION);
+	return handover_begin(peer->bytes, kind, number, peer->version);
 }
 
 void peer_add(struct peer *peer, int fd)
@@ -70,7 +70,7 @@ int peer_receive(struct peer *peer)
 			    &peer->fd_count, MSG_DONTWAIT);
 	if (length <= 0)
 		return length ? (int)length : -EPIPE;
-	return handover_open(&peer->record, peer->bytes, (size_t)length, HANDOVER_VERSION);
+	return handover_open(&peer->record, peer->bytes, (size_t)length, peer->version);
 }
 
 int peer_expect(struct peer *peer, enum handover_kind kind)

@@ -8,12 +8,9 @@
 
 #include "wire/handover.h"
 
-#ifndef HANDOVER_VERSION
-#define HANDOVER_VERSION 1u
-#endif
-
 struct peer {
 	int socket;	   /* -1: there is none */
+	uint16_t version;  /* of the records that we write */
 	uint64_t deadline; /* of each call */
 	struct handover_record record;
 	/* Of the record: our own that are to be sent; those that came, until they are taken. */

@@ -116,6 +116,8 @@ stage() {
 		fi
 	done
 	copy "$bin/karuta.manifest" "$stage/bin/karuta.manifest"
+	# Tests list programs of their own with it.
+	[ ! -e "$bin/development.key" ] || copy "$bin/development.key" "$stage/bin/development.key"
 	copy "$source_root/tests" "$stage/tests"
 	copy "$lab" "$stage/lab"
 	if [ -n "$with_qemu" ]; then
