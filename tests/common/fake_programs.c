@@ -73,6 +73,7 @@ struct hypervisor {
 	uint64_t waiting[COMMAND_MAX_SLOT + 1]; /* since when; 0: not */
 	bool started;
 	uint64_t ends_at; /* 0: not by itself */
+	int other; /* a program that is to go on in our place, or that we go on for; -1 */
 	char buffer[COMMAND_MAX_SIZE];
 	size_t length;
 };
@@ -164,6 +165,85 @@ static void start(struct hypervisor *hypervisor)
 	alarm(3);
 }
 
+/* What goes over; links follow as descriptors, in order of their slots. */
+struct baggage {
+	char kind[16];
+	uint32_t command;
+	uint32_t slots;
+};
+
+static int meet(struct hypervisor *hypervisor)
+{
+	struct baggage baggage = {0};
+	char byte;
+	size_t count;
+
+	os_close(&hypervisor->other);
+	if (os_receive(hypervisor->descriptors, &byte, 1, &hypervisor->other, 1, &count, 0) != 1 ||
+	    count != 1)
+		return -EPROTO;
+	memcpy(baggage.kind, hypervisor->kind, sizeof(baggage.kind));
+	return send(hypervisor->other, &baggage, sizeof(baggage), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* KEEPER: does not. LOSER: ends without. GREEDY: does, and stays. */
+static int hand_over(struct hypervisor *hypervisor, uint32_t id)
+{
+	struct baggage baggage = {.command = id};
+	struct iovec iov = {.iov_base = &baggage, .iov_len = sizeof(baggage)};
+	int links[COMMAND_MAX_SLOT];
+	size_t count = 0;
+
+	if (is(hypervisor, "KEEPER"))
+		return -EBUSY;
+	if (is(hypervisor, "LOSER"))
+		_exit(0);
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		if (hypervisor->links[i] < 0)
+			continue;
+		baggage.slots |= 1u << i;
+		links[count++] = hypervisor->links[i];
+	}
+	if (os_send(hypervisor->other, &iov, 1, links, count, 0) < 0)
+		return -EPIPE;
+	if (is(hypervisor, "GREEDY"))
+		pause();
+	_exit(0);
+}
+
+static void receive(int from, struct baggage *baggage, int *links)
+{
+	size_t count;
+
+	if (os_receive(from, baggage, sizeof(*baggage), links, COMMAND_MAX_SLOT, &count, 0) !=
+	    sizeof(*baggage)) {
+		dprintf(STDERR_FILENO, "nothing was handed over\n");
+		_exit(1);
+	}
+}
+
+/* The file "hold" keeps it from getting ready. */
+static void take_over(struct hypervisor *hypervisor)
+{
+	struct baggage baggage;
+	int links[COMMAND_MAX_SLOT];
+	size_t next = 0;
+
+	receive(hypervisor->other, &baggage, links);
+	memcpy(hypervisor->kind, baggage.kind, sizeof(baggage.kind));
+	while (!access("hold", F_OK))
+		usleep(1000);
+	atomic_store(&hypervisor->page->standing_by, 1);
+	receive(hypervisor->other, &baggage, links);
+	atomic_store(&hypervisor->page->standing_by, 0);
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++)
+		if (baggage.slots & 1u << i)
+			hypervisor->links[i] = links[next++];
+	os_close(&hypervisor->other);
+	hypervisor->started = true;
+	status_command_done(hypervisor->page, baggage.command, 0, "1.5 ms");
+}
+
 static int carry_out(struct hypervisor *hypervisor, const struct command *command)
 {
 	switch (command->verb) {
@@ -192,6 +272,10 @@ static int carry_out(struct hypervisor *hypervisor, const struct command *comman
 	case COMMAND_KILL:
 		end(hypervisor, STATUS_KILLED, 1);
 		return 0;
+	case COMMAND_MEET:
+		return meet(hypervisor);
+	case COMMAND_HAND_OVER:
+		return hand_over(hypervisor, command->id);
 	default:
 		return -EINVAL;
 	}
@@ -270,24 +354,34 @@ static void misbehave(struct hypervisor *hypervisor)
 		pause();
 }
 
+static void begin(struct hypervisor *hypervisor, int kernel)
+{
+	char text[1024];
+
+	first_word(kernel, hypervisor->kind, sizeof(hypervisor->kind));
+	status_init(hypervisor->page, STATUS_HYPERVISOR);
+	console_init(hypervisor->ring);
+	misbehave(hypervisor);
+	list_descriptors(text, sizeof(text));
+	say(hypervisor, "fds: ");
+	say(hypervisor, text);
+	say(hypervisor, "\n");
+}
+
 void fake_hypervisor(int argc, char **argv)
 {
 	static struct hypervisor hypervisor;
-	char text[1024];
 
 	hypervisor.commands = option(argc, argv, "--command-fd");
 	hypervisor.descriptors = option(argc, argv, "--descriptor-fd");
+	hypervisor.other = option(argc, argv, "--take-over-fd");
 	hypervisor.page = map(option(argc, argv, "--status-fd"), STATUS_PAGE_SIZE);
 	hypervisor.ring = map(option(argc, argv, "--console-fd"), CONSOLE_SIZE);
-	first_word(option(argc, argv, "--kernel-fd"), hypervisor.kind, sizeof(hypervisor.kind));
 	memset(hypervisor.links, -1, sizeof(hypervisor.links));
-	status_init(hypervisor.page, STATUS_HYPERVISOR);
-	console_init(hypervisor.ring);
-	misbehave(&hypervisor);
-	list_descriptors(text, sizeof(text));
-	say(&hypervisor, "fds: ");
-	say(&hypervisor, text);
-	say(&hypervisor, "\n");
+	if (hypervisor.other >= 0)
+		take_over(&hypervisor);
+	else
+		begin(&hypervisor, option(argc, argv, "--kernel-fd"));
 	for (;;) {
 		struct pollfd wait = {.fd = hypervisor.commands, .events = POLLIN};
 

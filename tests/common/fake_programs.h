@@ -19,6 +19,9 @@
  *   LOUD  fills the console without end
  *   RUDE  writes to each card's link
  *   BRIEF powers off by itself a moment after it was started
+ *   KEEPER does not hand over
+ *   LOSER ends instead of handing over
+ *   GREEDY hands over and stays
  *   DYING closes its descriptor channel when started; is gone a while later
  */
 _Noreturn void fake_hypervisor(int argc, char **argv);

@@ -52,6 +52,11 @@ static void an_instance_lives_and_ends(void **state)
 	assert_true(says("the fake does not do that"));
 	MUST("update web v");
 	assert_true(says("card v (slot 1) goes on"));
+	MUST("update web hypervisor=true");
+	assert_true(says("instance web goes on after 1.5 ms"));
+	assert_int_equal(CALL("operator", "update web"), 1);
+	assert_true(says("give either card or hypervisor=true"));
+	assert_int_equal(CALL("operator", "update web v hypervisor=true"), 1);
 	MUST("resize web v size=2M");
 	assert_true(says("card v (slot 1) has 2097152 bytes now"));
 	MUST("detach web w");
