@@ -109,13 +109,11 @@ static void change_over(struct machine *machine, uint64_t now)
 
 bool upgrade_succeeds(struct machine *machine, uint64_t now)
 {
-	struct upgrade *upgrade = &machine->upgrade;
-
-	if (upgrade->step != UPGRADE_HANDING || machine->hypervisor.exit_code != 0 ||
-	    !watch_runs(&upgrade->other))
+	if (machine->upgrade.step != UPGRADE_HANDING || machine->hypervisor.exit_code != 0)
 		return false;
 	change_over(machine, now);
-	return true;
+	/* If it has ended as well, it is the one to say why. */
+	return watch_runs(&machine->hypervisor);
 }
 
 void upgrade_handed(struct machine *machine, int result, const char *text)

@@ -109,6 +109,7 @@ const uint8_t *handover_find(const struct handover_record *record, uint32_t tag,
 		if (found == tag)
 			return bytes;
 	}
+	*length = 0;
 	return NULL;
 }
 

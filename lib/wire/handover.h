@@ -129,7 +129,7 @@ struct handover_record {
  * does not go on from. */
 int handover_open(struct handover_record *record, const uint8_t *bytes, size_t length,
 		  uint16_t version);
-/* An item's bytes; NULL: there is none. */
+/* An item's bytes; NULL, of length 0: there is none. */
 const uint8_t *handover_find(const struct handover_record *record, uint32_t tag, size_t *length);
 /* One of exactly this length. 0, -ENOENT or -EPROTO. */
 int handover_take(const struct handover_record *record, uint32_t tag, void *to, size_t length);

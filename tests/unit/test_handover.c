@@ -42,7 +42,9 @@ static void record_comes_as_it_was_sent(void **state)
 	assert_int_equal(there, 7);
 	assert_non_null(handover_find(&record, 7, &there));
 	assert_int_equal(there, 0);
+	there = 7;
 	assert_null(handover_find(&record, 2, &there));
+	assert_int_equal(there, 0);
 	assert_int_equal(handover_take(&record, 1, text, 3), 0);
 	assert_string_equal(text, "one");
 	assert_int_equal(handover_take(&record, 1, text, 4), -EPROTO);
@@ -190,6 +192,9 @@ static void slot_that_makes_no_sense_is_refused(void **state)
 	assert_int_equal(try_slot(1, bad, table), -EPROTO);
 	bad = good_slot, bad.vectors = HANDOVER_MSIX_MOST + 1;
 	assert_int_equal(try_slot(1, bad, table), -EPROTO);
+	/* A table that is not there is not as long as what is. */
+	bad = good_slot, bad.vectors = sizeof(bad) / HANDOVER_MSIX_ENTRY;
+	assert_int_equal(try_slot(1, bad, 0), -EPROTO);
 	bad = good_slot, bad.next_id = 0x10000;
 	assert_int_equal(try_slot(1, bad, table), -EPROTO);
 }
