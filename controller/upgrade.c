@@ -109,7 +109,11 @@ static void change_over(struct machine *machine, uint64_t now)
 
 bool upgrade_succeeds(struct machine *machine, uint64_t now)
 {
-	if (machine->upgrade.step != UPGRADE_HANDING || machine->hypervisor.exit_code != 0)
+	const struct watch *first = &machine->hypervisor;
+
+	/* A guest may power off in the very moment. */
+	if (machine->upgrade.step != UPGRADE_HANDING || first->exit_code != 0 ||
+	    first->view.state == STATUS_ENDED)
 		return false;
 	change_over(machine, now);
 	/* If it has ended as well, it is the one to say why. */
@@ -122,7 +126,9 @@ void upgrade_handed(struct machine *machine, int result, const char *text)
 	char answer[STATUS_TEXT_SIZE + 96];
 
 	if (result < 0) {
-		give_up(machine, -result, text);
+		/* What the other one has said last is nearer to the cause. */
+		give_up(machine, -result,
+			watch_words(&upgrade->other, answer, sizeof(answer)) ? answer : text);
 		return;
 	}
 	if (upgrade->step == UPGRADE_HANDING)

@@ -170,7 +170,7 @@ void watch_kill(struct watch *watch)
 
 /* The last line of what it wrote to standard error. The program is taken for hostile: the bytes are
  * copied before they are looked at. */
-static void last_words(const struct watch *watch, char *text, size_t size)
+bool watch_words(const struct watch *watch, char *text, size_t size)
 {
 	char words[AREA_WORDS_SIZE + 1] = "";
 	char *line;
@@ -178,7 +178,7 @@ static void last_words(const struct watch *watch, char *text, size_t size)
 
 	text[0] = '\0';
 	if (!watch->words.view)
-		return;
+		return false;
 	memcpy(words, watch->words.view, AREA_WORDS_SIZE);
 	i = strlen(words);
 	while (i && words[i - 1] == '\n')
@@ -188,6 +188,7 @@ static void last_words(const struct watch *watch, char *text, size_t size)
 	for (i = 0; i + 1 < size && line[i]; i++)
 		text[i] = line[i] >= ' ' && line[i] <= '~' ? line[i] : '?';
 	text[i] = '\0';
+	return i > 0;
 }
 
 static void how_it_died(const struct watch *watch, char *text, size_t size)
@@ -212,9 +213,7 @@ void watch_why(const struct watch *watch, char *text, size_t size)
 		snprintf(text, size, "%s", watch->view.text);
 		return;
 	}
-	if (!watch->signal)
-		last_words(watch, text, size);
-	if (watch->signal || !text[0])
+	if (watch->signal || !watch_words(watch, text, size))
 		how_it_died(watch, text, size);
 }
 

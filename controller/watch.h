@@ -50,6 +50,8 @@ void watch_kill(struct watch *watch);
 void watch_stop(struct watch *watch);
 /* Why it ended or failed: its own text if it left one, else its last words, else how it died. */
 void watch_why(const struct watch *watch, char *text, size_t size);
+/* The last words alone; false: there are none. */
+bool watch_words(const struct watch *watch, char *text, size_t size);
 /* Waits for a program that still runs after killing it; gives everything back. */
 void watch_free(struct watch *watch);
 

@@ -197,6 +197,8 @@ static int take_setup(struct machine *machine, struct error *error)
 	fd = peer_take(peer);
 	machine->options.kernel_fd = peer_take(peer);
 	machine->options.initrd_fd = peer_take(peer);
+	if (machine->options.kernel_fd < 0)
+		return error_set(error, EPROTO, "kernel: none came");
 	return memory_adopt(&machine->memory, fd, setup.memory, error);
 }
 
@@ -337,9 +339,12 @@ int handover_take_over(struct machine *machine, struct error *error)
 		ret = peer_say(peer, HANDOVER_TAKEN);
 	if (!ret)
 		ret = peer_expect(peer, HANDOVER_GO);
+	/* The link ends with this program, after its last words: who reads of its end has both. */
+	if (ret)
+		return error->code ? ret
+				   : error_set(error, -ret,
+					       "what was handed over cannot be gone on from: %s",
+					       strerror(-ret));
 	peer_close(peer);
-	if (ret && !error->code)
-		error_set(error, -ret, "what was handed over cannot be gone on from: %s",
-			  strerror(-ret));
-	return ret ? ret : run_on(machine, &taking, error);
+	return run_on(machine, &taking, error);
 }

@@ -186,7 +186,7 @@ static int meet(struct hypervisor *hypervisor)
 	return send(hypervisor->other, &baggage, sizeof(baggage), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* KEEPER: does not. LOSER: ends without. GREEDY: does, and stays. */
+/* KEEPER: does not. LOSER: ends without. OFF: powers off. GREEDY: does, and stays. */
 static int hand_over(struct hypervisor *hypervisor, uint32_t id)
 {
 	struct baggage baggage = {.command = id};
@@ -196,6 +196,8 @@ static int hand_over(struct hypervisor *hypervisor, uint32_t id)
 
 	if (is(hypervisor, "KEEPER"))
 		return -EBUSY;
+	if (is(hypervisor, "OFF"))
+		end(hypervisor, STATUS_POWERED_OFF, 0);
 	if (is(hypervisor, "LOSER"))
 		_exit(0);
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {

@@ -21,6 +21,7 @@
  *   BRIEF powers off by itself a moment after it was started
  *   KEEPER does not hand over
  *   LOSER ends instead of handing over
+ *   OFF   has its guest power off when it is to hand over
  *   GREEDY hands over and stays
  *   DYING closes its descriptor channel when started; is gone a while later
  */

@@ -113,6 +113,16 @@ static void hypervisor_that_ends_without_handing_over_ends_the_instance(void **s
 	assert_int_equal(sh("grep 'hypervisor: nothing was handed over' notes"), 0);
 }
 
+static void guest_that_powers_off_meanwhile_has_powered_off(void **state)
+{
+	pid_t pid = run_until_running("OFF", VOLUME);
+
+	(void)state;
+	assert_int_equal(sh(UPDATE), 1);
+	assert_int_equal(wait_end(pid), 0);
+	assert_int_equal(sh("grep 'powered off by the guest' notes"), 0);
+}
+
 /* The guest is the other's; the first one is ended. */
 static void hypervisor_that_stays_is_ended(void **state)
 {
@@ -193,6 +203,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(words_that_make_no_sense_are_refused),
 		cmocka_unit_test(hypervisor_that_refuses_goes_on),
 		cmocka_unit_test(hypervisor_that_ends_without_handing_over_ends_the_instance),
+		cmocka_unit_test(guest_that_powers_off_meanwhile_has_powered_off),
 		cmocka_unit_test(hypervisor_that_stays_is_ended),
 		cmocka_unit_test(hypervisor_that_dies_while_it_is_updated_ends_the_instance),
 		cmocka_unit_test(successor_that_dies_changes_nothing),
