@@ -143,7 +143,9 @@ static void go_on(struct machine *machine)
 	peer_close(&machine->peer);
 	for (unsigned i = 1; i < BUS_SLOTS; i++)
 		slot_reconnect(&machine->bus.slots[i]);
-	/* What it asked for comes first, and lets it run. */
+	/* A card may have been found dead. */
+	machine_request(machine, REQUEST_SLOTS);
+	/* What the guest asked for comes first, and lets it run. */
 	if (!machine->paused && !(atomic_load(&machine->requests) & ~(unsigned)REQUEST_SLOTS))
 		machine_continue(machine);
 }

@@ -82,12 +82,13 @@ static int make_bus(struct error *error)
 	if (goes_on()) {
 		start = machine.bus.window64;
 		end = machine.bus.window64_end;
-	} else if (end < start + GIB)
+	} else if (end < start + GIB) {
 		return error_set(
 			error, ENOMEM,
 			"memory: this host's processor has addresses of %u bits only; give "
 			"the instance less",
 			machine.address_bits);
+	}
 	bus_init(&machine.bus, &machine, start, end);
 	return 0;
 }

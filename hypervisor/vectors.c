@@ -32,10 +32,9 @@ static int allocate(struct vectors *vectors, struct pci_msix *msix)
 	vectors->fds = malloc(vectors->count * sizeof(*vectors->fds));
 	vectors->connected = calloc(vectors->count, sizeof(*vectors->connected));
 	msix->table = calloc(vectors->count, sizeof(*msix->table));
-	if (!vectors->fds || !vectors->connected || !msix->table)
-		return -ENOMEM;
-	memset(vectors->fds, 0xff, vectors->count * sizeof(*vectors->fds));
-	return 0;
+	if (vectors->fds)
+		memset(vectors->fds, 0xff, vectors->count * sizeof(*vectors->fds));
+	return vectors->fds && vectors->connected && msix->table ? 0 : -ENOMEM;
 }
 
 int vectors_create(struct vectors *vectors, struct pci_msix *msix, struct interrupts *interrupts,

@@ -40,6 +40,7 @@ _karuta_controller() {
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
 	stop) options+=' --timeout' ;;
+	update) options+=' --hypervisor' ;;
 	esac
 	if [[ $word == -* ]]; then
 		words=$options
@@ -51,7 +52,7 @@ _karuta_controller() {
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" = 3 ]; then
 		words='list status launch start forget attach detach update resize stop kill reset pause resume'
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'instance= card= spec= keys= force=true timeout= size=' -- "$word"; compgen -f -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'instance= card= spec= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
 		return
 	elif [[ ${COMP_WORDS[1]} == @(call|serve) ]]; then
 		return
