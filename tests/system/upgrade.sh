@@ -52,11 +52,14 @@ if [ -e "$bin/development.key" ]; then
 	program dead /bin/false
 	program idle "$bin/karuta-test-idler"
 	program alien "$bin/karuta-test-hypervisor-alien"
+	program mute "$bin/karuta-test-hypervisor-mute"
 	program newer "$bin/karuta-test-hypervisor-newer"
 	before=$(hypervisor_of $counter)
 	refuse "one that ends" 'not updated: ended with exit code 1' karuta-controller update count --hypervisor dead/karuta-hypervisor
 	refuse "one that never gets ready" 'did not get ready in time' karuta-controller update count --hypervisor idle/karuta-hypervisor
 	refuse "one whose state is of another version" 'another version' karuta-controller update count --hypervisor alien/karuta-hypervisor
+	refuse "one that falls silent with all of it in its hands" 'not updated: .*timed out' \
+		karuta-controller update count --hypervisor mute/karuta-hypervisor
 	check "the first one goes on" sh -c "[ '$(hypervisor_of $counter)' = '$before' ]"
 	check "and the guest with it" goes_on
 	check "one that is a version newer takes over" update count --hypervisor newer/karuta-hypervisor
