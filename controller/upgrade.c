@@ -8,7 +8,8 @@
 #include "os/fd.h"
 #include "programs.h"
 
-#define LEAVE_DEADLINE (2 * NS_PER_S) /* the one that has handed over ends */
+#define LEAVE_DEADLINE (2 * NS_PER_S)	 /* the one that has handed over ends */
+#define REFUSAL_GRACE  (200 * NS_PER_MS) /* the one that cannot be met is seen to have ended */
 
 static void forget(struct upgrade *upgrade)
 {
@@ -17,14 +18,15 @@ static void forget(struct upgrade *upgrade)
 	link_close(&upgrade->commands);
 	link_close(&upgrade->descriptors);
 	upgrade->step = UPGRADE_NONE;
+	upgrade->refusal[0] = '\0';
 }
 
 static void give_up(struct machine *machine, int code, const char *why)
 {
 	char text[STATUS_TEXT_SIZE + 96];
 
-	forget(&machine->upgrade);
 	snprintf(text, sizeof(text), "the hypervisor is not updated: %s", why);
+	forget(&machine->upgrade);
 	machine_note(machine, "%s", text);
 	machine_answer(machine, &machine->upgrade.ticket, code, text);
 }
@@ -84,8 +86,13 @@ int upgrade_begin(struct machine *machine, const char *path, uint64_t ticket, st
 
 void upgrade_met(struct machine *machine, int result, const char *text)
 {
-	if (machine->upgrade.step == UPGRADE_PREPARING && result < 0)
-		give_up(machine, -result, text);
+	struct upgrade *upgrade = &machine->upgrade;
+
+	if (upgrade->step != UPGRADE_PREPARING || result == 0)
+		return;
+	/* As a rule since the other one has ended, which says more. */
+	snprintf(upgrade->refusal, sizeof(upgrade->refusal), "%s", text);
+	upgrade->deadline = os_now() + REFUSAL_GRACE;
 }
 
 /* The other one is the hypervisor from now on. */
@@ -142,7 +149,7 @@ void upgrade_handed(struct machine *machine, int result, const char *text)
 static void turn_preparing(struct machine *machine, uint64_t now)
 {
 	struct upgrade *upgrade = &machine->upgrade;
-	bool is_ready = machine->hypervisor.view.standing_by;
+	bool is_ready = machine->hypervisor.view.standing_by && !upgrade->refusal[0];
 	char why[STATUS_TEXT_SIZE];
 
 	if (upgrade->other.exited) {
@@ -154,8 +161,9 @@ static void turn_preparing(struct machine *machine, uint64_t now)
 		upgrade->step = UPGRADE_HANDING;
 	} else if (now >= upgrade->deadline) {
 		give_up(machine, is_ready ? EBUSY : EIO,
-			is_ready ? "a card is on its way in or out, or being started again"
-				 : "the new program did not get ready in time");
+			upgrade->refusal[0] ? upgrade->refusal
+			: is_ready ? "a card is on its way in or out, or being started again"
+				   : "the new program did not get ready in time");
 	}
 }
 

@@ -39,6 +39,7 @@ struct upgrade {
 	struct link commands, descriptors; /* of the one that stands by */
 	uint64_t deadline;
 	uint64_t ticket;
+	char refusal[STATUS_TEXT_SIZE]; /* PREPARING: of MEET; "" */
 };
 
 #define UPGRADE_IDLE                                                                               \

@@ -73,7 +73,7 @@ struct hypervisor {
 	uint64_t waiting[COMMAND_MAX_SLOT + 1]; /* since when; 0: not */
 	bool started;
 	uint64_t ends_at; /* 0: not by itself */
-	int other; /* a program that is to go on in our place, or that we go on for; -1 */
+	int other;	  /* a program that is to go on in our place, or that we go on for; -1 */
 	char buffer[COMMAND_MAX_SIZE];
 	size_t length;
 };
