@@ -182,6 +182,8 @@ static int meet(struct hypervisor *hypervisor)
 	if (os_receive(hypervisor->descriptors, &byte, 1, &hypervisor->other, 1, &count, 0) != 1 ||
 	    count != 1)
 		return -EPROTO;
+	if (is(hypervisor, "SHY"))
+		return -EBUSY;
 	memcpy(baggage.kind, hypervisor->kind, sizeof(baggage.kind));
 	return send(hypervisor->other, &baggage, sizeof(baggage), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }

@@ -19,6 +19,7 @@
  *   LOUD  fills the console without end
  *   RUDE  writes to each card's link
  *   BRIEF powers off by itself a moment after it was started
+ *   SHY   meets no other program
  *   KEEPER does not hand over
  *   LOSER ends instead of handing over
  *   OFF   has its guest power off when it is to hand over

@@ -90,16 +90,22 @@ static void words_that_make_no_sense_are_refused(void **state)
 	kill_instance(pid);
 }
 
-static void hypervisor_that_refuses_goes_on(void **state)
+static void refuse(const char *kind)
 {
-	pid_t pid = run_until_running("KEEPER", VOLUME);
+	pid_t pid = run_until_running(kind, VOLUME);
 
-	(void)state;
 	assert_int_equal(sh(UPDATE), 1);
 	assert_true(says("not updated: the fake does not do that"));
 	expect_hypervisors(pid, 1);
 	assert_int_equal(VERB("pause test"), 0);
 	kill_instance(pid);
+}
+
+static void hypervisor_that_refuses_goes_on(void **state)
+{
+	(void)state;
+	refuse("SHY");
+	refuse("KEEPER");
 }
 
 static void hypervisor_that_ends_without_handing_over_ends_the_instance(void **state)
