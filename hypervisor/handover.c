@@ -339,6 +339,8 @@ int handover_take_over(struct machine *machine, struct error *error)
 	ret = take_all(machine, &taking, error);
 	if (!ret)
 		ret = peer_say(peer, HANDOVER_TAKEN);
+	/* It says GO or closes the link. To give up before it does could end the guest. */
+	peer->deadline = os_now() + WAIT_NS;
 	if (!ret)
 		ret = peer_expect(peer, HANDOVER_GO);
 	/* The link ends with this program, after its last words: who reads of its end has both. */
