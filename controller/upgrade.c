@@ -48,7 +48,7 @@ static int check(const struct machine *machine, struct error *error)
 {
 	const struct slot *slot = unsettled(machine);
 
-	if (machine->upgrade.step == UPGRADE_PREPARING || machine->upgrade.step == UPGRADE_HANDING)
+	if (machine->upgrade.ticket)
 		return error_set(error, EBUSY, "the hypervisor is being updated already");
 	if (slot)
 		return error_set(error, EBUSY, "card %s (slot %u): it is not in use as it is",

@@ -38,7 +38,7 @@ struct upgrade {
 	struct link between;
 	struct link commands, descriptors; /* of the one that stands by */
 	uint64_t deadline;
-	uint64_t ticket;
+	uint64_t ticket;		/* 0: nobody waits for an update */
 	char refusal[STATUS_TEXT_SIZE]; /* PREPARING: of MEET; "" */
 };
 

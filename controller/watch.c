@@ -68,7 +68,7 @@ int watch_start(struct watch *watch, struct launch *launch, enum status_role rol
 	ret = area_create(&watch->status, "karuta-status", STATUS_PAGE_SIZE, true, error);
 	if (ret == 0)
 		ret = run(watch, watch->status.fd, launch, error);
-	/* The page is for its next process as well. */
+	/* The page's descriptor stays: it is for the next process as well. */
 	if (ret < 0)
 		watch_free(watch);
 	return ret;
