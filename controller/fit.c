@@ -2,9 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -78,6 +80,25 @@ static int fit_size(struct fitting *fitting, const struct card_spec *card, const
 	return 0;
 }
 
+/* What of its store is memory that counts as the card's: all of one on tmpfs, or that it makes. */
+static uint64_t memory_of(const struct slot *slot)
+{
+	struct statfs status;
+
+	if (slot->kit.store < 0)
+		return slot->kit.size;
+	if (fstatfs(slot->kit.store, &status) == 0 && status.f_type == TMPFS_MAGIC)
+		return slot->kit.size;
+	return 0;
+}
+
+static int place_card(const struct machine *machine, const struct slot *slot,
+		      struct os_spawn_place *place, struct error *error)
+{
+	return cgroups_place_card(&machine->cgroups, slot->number, memory_of(slot),
+				  machine->hypervisor.pid, place, error);
+}
+
 static int make_longer(int store, uint64_t size, struct error *error)
 {
 	uint64_t there;
@@ -99,8 +120,10 @@ static int make_longer(int store, uint64_t size, struct error *error)
 	return 0;
 }
 
-int fit_grow(struct kit *kit, uint64_t size, struct error *error)
+int fit_grow(struct machine *machine, struct slot *slot, uint64_t size, struct error *error)
 {
+	struct os_spawn_place place;
+	struct kit *kit = &slot->kit;
 	int ret;
 
 	if (size % 4096)
@@ -111,8 +134,11 @@ int fit_grow(struct kit *kit, uint64_t size, struct error *error)
 				 "the new end would be lost",
 				 (unsigned long long)kit->size);
 	ret = make_longer(kit->store, size, error);
-	if (ret == 0)
-		kit->size = size;
+	if (ret < 0)
+		return ret;
+	kit->size = size;
+	ret = place_card(machine, slot, &place, error);
+	os_close(&place.cgroup);
 	return ret;
 }
 
@@ -206,6 +232,10 @@ static int fit_all(struct fitting *fitting, const struct machine *machine, struc
 static int run(struct machine *machine, struct slot *slot, struct fitting *fitting,
 	       struct error *error)
 {
+	int ret = place_card(machine, slot, &fitting->launch.place, error);
+
+	if (ret < 0)
+		return ret;
 	if (fitting->stands_by)
 		return watch_start_beside(&slot->successor, &slot->watch, &fitting->launch, error);
 	if (slot->watch.loop)
@@ -343,9 +373,12 @@ int fit_hypervisor(struct machine *machine, struct error *error)
 		ret = area_create(&machine->console, "karuta-console", CONSOLE_SIZE, true, error);
 	if (ret == 0) {
 		give_all(machine, &files, &launch);
+		ret = cgroups_place_hypervisor(&machine->cgroups, machine->instance, &launch.place,
+					       error);
+	}
+	if (ret == 0)
 		ret = watch_start(&machine->hypervisor, &launch, STATUS_HYPERVISOR, machine->loop,
 				  error);
-	}
 	os_close(&machine->commands.theirs);
 	os_close(&machine->descriptors.theirs);
 	os_close(&files.kvm);

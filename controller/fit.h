@@ -17,7 +17,7 @@ int fit_card_again(struct machine *machine, struct slot *slot, struct error *err
 int fit_successor(struct machine *machine, struct slot *slot, struct error *error);
 /* The store is at least so long from now on, and what is started on it is told so. Never shorter:
  * -EINVAL. */
-int fit_grow(struct kit *kit, uint64_t size, struct error *error);
+int fit_grow(struct machine *machine, struct slot *slot, uint64_t size, struct error *error);
 /* Starts the hypervisor with its channels, pages, /dev/kvm, kernel and initrd. */
 int fit_hypervisor(struct machine *machine, struct error *error);
 /* Starts upgrade.other, of this measured program, beside the hypervisor, with channels of its own

@@ -258,10 +258,10 @@ static int take_restart(const struct place *place, const json_t *object, enum po
 static int take_all(const struct place *place, const json_t *object, const char *folder,
 		    struct instance *instance)
 {
-	static const char *const known[] = {"name",	    "memory", "cpus",	 "kernel", "initrd",
-					    "command_line", "cards",  "restart", NULL};
+	static const char *const known[] = {"name",   "memory",	      "cpus",  "cores",	  "kernel",
+					    "initrd", "command_line", "cards", "restart", NULL};
 	const char *name = "";
-	uint64_t cpus = 1;
+	uint64_t cpus = 1, cores = 0;
 	int ret = strict_members(place, object, known);
 
 	if (ret == 0)
@@ -271,6 +271,8 @@ static int take_all(const struct place *place, const json_t *object, const char 
 	if (ret == 0)
 		ret = strict_number(place, object, "cpus", false, 1, COMMAND_MAX_CPUS, &cpus);
 	if (ret == 0)
+		ret = strict_number(place, object, "cores", false, 1, INSTANCE_CORES_MAX, &cores);
+	if (ret == 0)
 		ret = take_path(place, object, "kernel", true, folder, &instance->kernel);
 	if (ret == 0)
 		ret = take_path(place, object, "initrd", false, folder, &instance->initrd);
@@ -279,6 +281,7 @@ static int take_all(const struct place *place, const json_t *object, const char 
 	if (ret == 0)
 		ret = take_restart(place, object, &instance->restart);
 	instance->cpus = (unsigned)cpus;
+	instance->cores = (unsigned)cores;
 	snprintf(instance->name, sizeof(instance->name), "%s", name);
 	return ret;
 }

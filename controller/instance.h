@@ -16,6 +16,7 @@
 #define INSTANCE_FILE_MAX   (64u << 10)
 #define INSTANCE_KEY_FD_MIN 3u
 #define INSTANCE_KEY_FD_MAX 1023u
+#define INSTANCE_CORES_MAX  1024u
 #define INSTANCE_MEMORY_MIN (UINT64_C(4) << 20)
 #define INSTANCE_MEMORY_MAX (UINT64_C(1) << 40) /* the hypervisor takes no more */
 
@@ -23,6 +24,7 @@ struct instance {
 	char name[INSTANCE_NAME_MAX + 1]; /* "": must come from elsewhere */
 	uint64_t memory;
 	unsigned cpus;
+	unsigned cores; /* whole ones of its own; 0: it shares */
 	char *kernel;
 	char *initrd;	    /* NULL: none */
 	char *command_line; /* as the user wrote it; nothing is added */

@@ -21,7 +21,8 @@
 int launch_begin(struct launch *launch, const char *program, int file, struct error *error)
 {
 	*launch = (struct launch){.program = program,
-				  .file = fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)};
+				  .file = fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1),
+				  .place = {.cgroup = -1}};
 	if (launch->file < 0)
 		return error_set(error, errno, "program %s: %s", program, strerror(errno));
 	launch_option(launch, program, NULL);
@@ -33,7 +34,7 @@ int launch_open(struct launch *launch, const char *program, enum manifest_role r
 {
 	CLEANUP_CLOSE int file = programs_open(program, role, error);
 
-	*launch = (struct launch){.program = program, .file = -1};
+	*launch = (struct launch){.program = program, .file = -1, .place = {.cgroup = -1}};
 	return file < 0 ? file : launch_begin(launch, program, file, error);
 }
 
@@ -104,7 +105,7 @@ int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *erro
 
 	if (ret == 0)
 		ret = os_spawn(launch->file, launch->arguments, launch->fds, launch->fd_count, true,
-			       pid, pidfd);
+			       &launch->place, pid, pidfd);
 	if (ret < 0)
 		return error_set(error, -ret, "start %s: %s", launch->program, strerror(-ret));
 	return 0;
@@ -113,6 +114,7 @@ int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *erro
 void launch_free(struct launch *launch)
 {
 	os_close(&launch->file);
+	os_close(&launch->place.cgroup);
 	for (size_t i = 0; i < launch->argument_count; i++)
 		free(launch->arguments[i]);
 	launch->argument_count = 0;

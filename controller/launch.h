@@ -25,7 +25,8 @@ struct launch {
 	size_t argument_count;
 	struct os_spawn_fd fds[LAUNCH_DESCRIPTORS]; /* `from` stays the caller's */
 	size_t fd_count;
-	int failed; /* first -errno of the calls that add; told by launch_run() */
+	struct os_spawn_place place; /* cgroups.h; its cgroup is the launch's */
+	int failed;		     /* first -errno of the calls that add; told by launch_run() */
 };
 
 /* Starts with a measured program, which stays the caller's. */

@@ -59,6 +59,7 @@ int machine_launch(struct machine *machine, struct instance *instance, uint32_t 
 				    .loop = loop,
 				    .answer = answer,
 				    .answer_context = context,
+				    .cgroups = CGROUPS_NONE,
 				    .hypervisor = WATCH_NONE,
 				    .commands = LINK_NONE,
 				    .descriptors = LINK_NONE,
@@ -67,7 +68,11 @@ int machine_launch(struct machine *machine, struct instance *instance, uint32_t 
 				    .started = os_now()};
 	for (unsigned i = 0; i <= COMMAND_MAX_SLOT; i++)
 		machine->slots[i] = SLOT_NONE(i);
-	ret = fit_hypervisor(machine, error);
+	ret = cgroups_begin(&machine->cgroups, instance, &CGROUPS_HOST, error);
+	if (ret == 0 && machine->cgroups.available != CGROUPS_ALL)
+		machine_note(machine, "limits: %s", machine->cgroups.limits);
+	if (ret == 0)
+		ret = fit_hypervisor(machine, error);
 	if (ret == 0)
 		ret = launch_cards(machine, error);
 	if (ret < 0) {
@@ -199,4 +204,5 @@ void machine_free(struct machine *machine)
 	link_close(&machine->commands);
 	link_close(&machine->descriptors);
 	area_free(&machine->console);
+	cgroups_end(&machine->cgroups);
 }

@@ -20,6 +20,7 @@
 
 #include "areas.h"
 #include "base/error.h"
+#include "cgroups.h"
 #include "clone.h"
 #include "instance.h"
 #include "key.h"
@@ -163,6 +164,7 @@ struct machine {
 	void *answer_context;
 
 	enum machine_state state;
+	struct cgroups cgroups;
 	struct watch hypervisor;
 	struct link commands;	 /* ours: the end that writes */
 	struct link descriptors; /* ours: the end that sends */

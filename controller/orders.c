@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/base.h"
 #include "machine.h"
 #include "os/fd.h"
 
@@ -153,6 +154,14 @@ static void finish_head(struct machine *machine, int result, const char *text)
 	finish(machine, &order, result, text);
 }
 
+/* A guest's memory takes its time to be reserved. */
+static uint64_t time_for(const struct machine *machine, const struct order *order)
+{
+	if (order->verb != COMMAND_CONFIGURE)
+		return MACHINE_COMMAND_DEADLINE;
+	return MACHINE_COMMAND_DEADLINE + machine->instance->memory / GIB * NS_PER_S;
+}
+
 static void check_head(struct machine *machine, uint64_t now)
 {
 	const struct status_view *view = &machine->hypervisor.view;
@@ -167,7 +176,7 @@ static void check_head(struct machine *machine, uint64_t now)
 		return;
 	snprintf(text, sizeof(text), "the hypervisor did not carry out \"%s\" within %u s",
 		 verb_name(orders->queue[orders->head].verb),
-		 (unsigned)(MACHINE_COMMAND_DEADLINE / NS_PER_S));
+		 (unsigned)(time_for(machine, &orders->queue[orders->head]) / NS_PER_S));
 	machine_fail(machine, text);
 }
 
@@ -186,7 +195,7 @@ void orders_turn(struct machine *machine, uint64_t now)
 			continue;
 		}
 		orders->under_way = true;
-		orders->deadline = now + MACHINE_COMMAND_DEADLINE;
+		orders->deadline = now + time_for(machine, &orders->queue[orders->head]);
 	}
 }
 

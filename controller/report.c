@@ -101,11 +101,14 @@ json_t *report_make(const struct machine *machine)
 {
 	const struct instance *instance = machine->instance;
 	const struct watch *hypervisor = &machine->hypervisor;
+	char cores[CPUS_TEXT_SIZE];
 
-	return json_pack("{s:i,s:s,s:s,s:I,s:I,s:i,s:i,s:s,s:o,s:o,s:o}", "code", 0, "name",
+	cpus_format(&machine->cgroups.cores, cores);
+	return json_pack("{s:i,s:s,s:s,s:I,s:I,s:i,s:s,s:s,s:i,s:s,s:o,s:o,s:o}", "code", 0, "name",
 			 instance->name, "state", machine_states[machine->state], "uptime_ms",
 			 (json_int_t)((os_now() - machine->started) / NS_PER_MS), "memory",
-			 (json_int_t)instance->memory, "cpus", (int)instance->cpus, "pid",
+			 (json_int_t)instance->memory, "cpus", (int)instance->cpus, "cores", cores,
+			 "limits", machine->cgroups.limits, "pid",
 			 watch_runs(hypervisor) ? (int)hypervisor->pid : 0, "text",
 			 hypervisor->view.text, "counters",
 			 counters(hypervisor, hypervisor_counters, ARRAY_LEN(hypervisor_counters)),

@@ -27,13 +27,14 @@ unsigned slots_seen(const struct machine *machine, const struct slot *slot)
 	return machine->hypervisor.view.slots[slot->number];
 }
 
-static void make_empty(struct slot *slot)
+static void make_empty(const struct machine *machine, struct slot *slot)
 {
 	unsigned number = slot->number;
 
 	/* No process is left that uses the rest. */
 	watch_free(&slot->watch);
 	watch_free(&slot->successor);
+	cgroups_end_card(&machine->cgroups, number);
 	area_free(&slot->area);
 	link_close(&slot->bus);
 	link_close(&slot->commands);
@@ -109,7 +110,7 @@ int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticke
 	ret = fit_card(machine, slot, error);
 	if (ret < 0) {
 		error_prefix(error, CARD_FORMAT, CARD(slot));
-		make_empty(slot);
+		make_empty(machine, slot);
 		return ret;
 	}
 	slot->state = SLOT_STARTING;
@@ -276,7 +277,7 @@ static void turn_leaving(struct machine *machine, struct slot *slot, uint64_t no
 	if (slot->was_attached && machine->state != MACHINE_ENDING)
 		machine_note(machine, "%s", text);
 	machine_answer(machine, &slot->ticket, 0, text);
-	make_empty(slot);
+	make_empty(machine, slot);
 }
 
 /* A card that is out of use still gets its time to end by itself. */
@@ -426,5 +427,5 @@ bool slots_busy(const struct machine *machine)
 void slots_free(struct machine *machine)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++)
-		make_empty(&machine->slots[i]);
+		make_empty(machine, &machine->slots[i]);
 }

@@ -225,7 +225,7 @@ int tasks_resize(struct machine *machine, const char *name, uint64_t size, uint6
 
 	if (ret < 0)
 		return ret;
-	ret = fit_grow(&slot->kit, size, error);
+	ret = fit_grow(machine, slot, size, error);
 	if (ret < 0) {
 		error_prefix(error, CARD_FORMAT, CARD(slot));
 		return ret;

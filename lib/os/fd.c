@@ -224,6 +224,21 @@ ssize_t os_read_full(int fd, void *buffer, size_t length)
 	return (ssize_t)have;
 }
 
+int os_read_text(int folder, const char *file, char *text, size_t size)
+{
+	CLEANUP_CLOSE int fd = openat(folder, file, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -errno : os_read_full(fd, text, size);
+
+	if (length < 0)
+		return (int)length;
+	if ((size_t)length == size)
+		return -E2BIG;
+	text[length] = '\0';
+	if (length && text[length - 1] == '\n')
+		text[length - 1] = '\0';
+	return 0;
+}
+
 int os_write_all(int fd, const void *buffer, size_t length)
 {
 	const uint8_t *at = buffer;

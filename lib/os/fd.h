@@ -67,6 +67,9 @@ int os_pread_all(int fd, void *buffer, size_t length, uint64_t offset);
 int os_pwrite_all(int fd, const void *buffer, size_t length, uint64_t offset);
 /* read(2) until `length` bytes, end of file, or error; returns the count. */
 ssize_t os_read_full(int fd, void *buffer, size_t length);
+/* All of a small file in `folder` as text, without the end of its last line; -E2BIG: it has `size`
+ * bytes or more. */
+int os_read_text(int folder, const char *file, char *text, size_t size);
 int os_write_all(int fd, const void *buffer, size_t length);
 
 /* Waits for `events` (poll(2)) until the deadline of os_now(); returns revents, 0 at the deadline,

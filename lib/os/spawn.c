@@ -2,8 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +16,11 @@
 #include "base/base.h"
 #include "fd.h"
 #include "spawn.h"
+
+/* Newer than the headers of Debian 12; the kernel says EINVAL if it does not know it. */
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
 
 /* Everything that the child needs, gathered before the fork: after it, only async-signal-safe
  * calls. */
@@ -23,6 +32,7 @@ struct child {
 	int *parked; /* fd_count descriptors moved out of the way of the target numbers */
 	pid_t parent;
 	bool die_with_parent;
+	const struct os_spawn_place *place; /* NULL: as the parent */
 };
 
 static void default_signals(void)
@@ -77,6 +87,24 @@ static int arrange_fds(struct child *child)
 	return 0;
 }
 
+/* All of it is what the kernel can do: where it cannot, there is nothing to be done about it. */
+static void take_place(const struct os_spawn_place *place)
+{
+	cpu_set_t all;
+
+	prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0);
+	if (!place)
+		return;
+	memset(&all, 0xff, sizeof(all));
+	if (place->any_cpu)
+		sched_setaffinity(0, sizeof(all), &all);
+	if (place->core_group == OS_SPAWN_ALONE)
+		prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD, 0);
+	else if (place->core_group)
+		prctl(PR_SCHED_CORE, PR_SCHED_CORE_SHARE_FROM, place->core_group,
+		      PR_SCHED_CORE_SCOPE_THREAD, 0);
+}
+
 static _Noreturn void run_child(struct child *child)
 {
 	char *const environment[] = {NULL};
@@ -84,6 +112,7 @@ static _Noreturn void run_child(struct child *child)
 
 	default_signals();
 	setsid();
+	take_place(child->place);
 	if (child->die_with_parent) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != child->parent)
@@ -99,8 +128,19 @@ static _Noreturn void run_child(struct child *child)
 	_exit(127);
 }
 
+/* Born there, not moved: moving stops the host's other forks for a while, and what was allocated
+ * before would be counted elsewhere. */
+static pid_t fork_into(int cgroup)
+{
+	struct clone_args args = {.flags = CLONE_INTO_CGROUP,
+				  .exit_signal = SIGCHLD,
+				  .cgroup = (unsigned)cgroup};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
 int os_spawn(int program, char *const argv[], const struct os_spawn_fd *fds, size_t fd_count,
-	     bool die_with_parent, pid_t *pid, int *pidfd)
+	     bool die_with_parent, const struct os_spawn_place *place, pid_t *pid, int *pidfd)
 {
 	CLEANUP_FREE int *parked = calloc(fd_count + 1, sizeof(*parked));
 	CLEANUP_CLOSE int report_read = -1;
@@ -111,7 +151,8 @@ int os_spawn(int program, char *const argv[], const struct os_spawn_fd *fds, siz
 			      .fd_count = fd_count,
 			      .parked = parked,
 			      .parent = getpid(),
-			      .die_with_parent = die_with_parent};
+			      .die_with_parent = die_with_parent,
+			      .place = place};
 	int pair[2], error = 0, ret;
 	pid_t made;
 
@@ -123,7 +164,7 @@ int os_spawn(int program, char *const argv[], const struct os_spawn_fd *fds, siz
 	report_read = pair[0];
 	report_write = pair[1];
 	child.report = report_write;
-	made = fork();
+	made = place && place->cgroup >= 0 ? fork_into(place->cgroup) : fork();
 	if (made < 0)
 		return -errno;
 	if (made == 0)

@@ -74,7 +74,7 @@ static int start_card(struct bench *bench, const struct measure_settings *settin
 		{STDERR_FILENO, STDERR_FILENO}, {pair[1], FD_BUS}, {key, FD_KEY}};
 
 	measure_pin(settings->server_core);
-	err = os_spawn(program, argv, fds, ARRAY_LEN(fds), true, &bench->card, &pidfd);
+	err = os_spawn(program, argv, fds, ARRAY_LEN(fds), true, NULL, &bench->card, &pidfd);
 	measure_pin(settings->client_core);
 	close(program);
 	close(key);

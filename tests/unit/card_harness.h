@@ -116,7 +116,7 @@ static inline void harness_spawn(struct harness *harness, const char *const *arg
 
 	os_close(&harness->pidfd);
 	os_close(&harness->output);
-	assert_int_equal(os_spawn(program, argv, fds, ARRAY_LEN(fds) - (bus < 0), true,
+	assert_int_equal(os_spawn(program, argv, fds, ARRAY_LEN(fds) - (bus < 0), true, NULL,
 				  &harness->pid, &harness->pidfd),
 			 0);
 	close(pipe[1]);

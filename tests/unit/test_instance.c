@@ -125,13 +125,13 @@ struct refusal {
 static const struct refusal refusals[] = {
 	{"[]", "web.json: must be one JSON object, { ... }"},
 	{"{" MINIMAL ", \"colour\": 1}",
-	 "web.json: colour: unknown member; known: name, memory, cpus, kernel, initrd, "
+	 "web.json: colour: unknown member; known: name, memory, cpus, cores, kernel, initrd, "
 	 "command_line, cards, restart"},
 	{"{" MINIMAL ", \"restart\": \"sometimes\"}",
 	 "web.json: restart: must be never, on-failure or always"},
 	{"{" MINIMAL ", \"restart\": true}", "web.json: restart: must be a text in quotes"},
 	{"{" MINIMAL ", \"a\\u001bb\\u00e9\": 1}",
-	 "web.json: a?b??: unknown member; known: name, memory, cpus, kernel, initrd, "
+	 "web.json: a?b??: unknown member; known: name, memory, cpus, cores, kernel, initrd, "
 	 "command_line, cards, restart"},
 	{"{\"name\": 7, \"memory\": \"64M\", \"kernel\": \"k\"}",
 	 "web.json: name: must be a text in quotes"},

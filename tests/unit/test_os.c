@@ -165,7 +165,7 @@ static void sealed_copy_stays_what_it_was(void **state)
 	assert_int_equal(os_copy_sealed(full, "copy", 1 << 20, &size), -EFBIG);
 	program = os_copy_sealed(file, "true", 1 << 30, &size);
 	assert_true(program >= 0);
-	assert_int_equal(os_spawn(program, argv, NULL, 0, true, &pid, &pidfd), 0);
+	assert_int_equal(os_spawn(program, argv, NULL, 0, true, NULL, &pid, &pidfd), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	close(pidfd);
@@ -343,9 +343,9 @@ static void spawned_program_has_only_its_descriptors(void **state)
 
 	(void)state;
 	assert_int_equal(os_pipe(pair), 0);
-	assert_int_equal(
-		os_spawn(program, argv, &(struct os_spawn_fd){pair[1], 7}, 1, true, &pid, &pidfd),
-		0);
+	assert_int_equal(os_spawn(program, argv, &(struct os_spawn_fd){pair[1], 7}, 1, true, NULL,
+				  &pid, &pidfd),
+			 0);
 	close(pair[1]);
 	assert_true(os_read_full(pair[0], text, sizeof(text) - 1) > 0);
 	assert_string_equal(text, "0\n1\n2\n7\n");
@@ -364,7 +364,7 @@ static void spawn_tells_why_it_failed(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(os_spawn(program, argv, NULL, 0, false, &pid, &pidfd), -ENOEXEC);
+	assert_int_equal(os_spawn(program, argv, NULL, 0, false, NULL, &pid, &pidfd), -ENOEXEC);
 	close(program);
 }
 

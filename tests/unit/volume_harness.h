@@ -129,9 +129,9 @@ static inline int launch_on(struct fixture *fixture, const char *const *argument
 
 	os_close(&harness->pidfd);
 	os_close(&harness->output);
-	assert_int_equal(
-		os_spawn(program, argv, fds, ARRAY_LEN(fds), true, &harness->pid, &harness->pidfd),
-		0);
+	assert_int_equal(os_spawn(program, argv, fds, ARRAY_LEN(fds), true, NULL, &harness->pid,
+				  &harness->pidfd),
+			 0);
 	harness->output = output[0];
 	close(output[1]);
 	close(pair[1]);
