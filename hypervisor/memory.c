@@ -9,20 +9,23 @@
 #include "os/fd.h"
 #include "os/memfd.h"
 
-#define PAGE UINT64_C(4096)
+#define PAGE  UINT64_C(4096)
+#define PIECE (64 * MIB) /* that is reserved without another look at what the host has left */
+#define SPARE (32 * MIB) /* that stays, so that the host's kernel ends nobody to make room */
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /* MemAvailable of proc(5), in bytes; UINT64_MAX when the kernel does not tell. */
 static uint64_t host_available(void)
 {
-	char text[2048];
-	CLEANUP_CLOSE int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? -1 : os_read_full(fd, text, sizeof(text) - 1);
+	char text[4096];
 	const char *line;
 	unsigned long long kib;
 
-	if (length <= 0)
+	if (os_read_text(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) < 0)
 		return UINT64_MAX;
-	text[length] = '\0';
 	line = strstr(text, "MemAvailable:");
 	if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1)
 		return UINT64_MAX;
@@ -43,6 +46,41 @@ int memory_check(uint64_t size, struct error *error)
 				 "instance less, or end another one",
 				 (unsigned long long)(size / MIB),
 				 (unsigned long long)(available / MIB));
+	return 0;
+}
+
+/* Huge pages for shared memory, but only where a mapping asks for them: fallocate(2) would fill the
+ * file with small ones. */
+static bool huge_on_advice(void)
+{
+	char text[128];
+
+	return os_read_text(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/shmem_enabled", text,
+			    sizeof(text)) == 0 &&
+	       strstr(text, "[advise]");
+}
+
+/* All of it is the guest's from here on: a start fails, not a guest that touches its last page.
+ * Pages are zeroed by the kernel, now or when they are first touched. */
+static int reserve(int fd, uint8_t *host, uint64_t size, struct error *error)
+{
+	bool huge = huge_on_advice();
+	int ret = 0;
+
+	for (uint64_t at = 0; ret == 0 && at < size; at += PIECE) {
+		uint64_t length = min_u64(PIECE, size - at);
+
+		if (host_available() < length + SPARE)
+			ret = ENOMEM;
+		else if (!huge || madvise(host + at, length, MADV_POPULATE_WRITE) < 0)
+			ret = fallocate(fd, 0, (off_t)at, (off_t)length) < 0 ? errno : 0;
+		if (ret)
+			return error_set(error, ret,
+					 "memory: %llu MiB asked for, the host had only %llu MiB "
+					 "of them: %s; give the instance less, or end another one",
+					 (unsigned long long)(size / MIB),
+					 (unsigned long long)(at / MIB), strerror(ret));
+	}
 	return 0;
 }
 
@@ -73,6 +111,11 @@ int memory_create(struct memory *memory, uint64_t size, struct error *error)
 		return error_set(error, -fd, "memory: no shared memory of %llu MiB: %s",
 				 (unsigned long long)(size / MIB), strerror(-fd));
 	ret = use(memory, fd, size, error);
+	if (ret == 0) {
+		ret = reserve(fd, memory->host, size, error);
+		if (ret < 0)
+			os_unmap(memory->host, size);
+	}
 	if (ret < 0)
 		os_close(&fd);
 	return ret;

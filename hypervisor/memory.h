@@ -25,6 +25,7 @@ struct memory {
 
 /* Checks the size against what the host has now. Reads /proc: before the sandbox. */
 int memory_check(uint64_t size, struct error *error);
+/* Reserves all of it. Reads /proc and /sys: before the sandbox. */
 int memory_create(struct memory *memory, uint64_t size, struct error *error);
 /* That of another program, which goes on being its own until the guest does not; `fd` becomes the
  * memory's unless this fails. */
