@@ -318,6 +318,50 @@ static void nonsense(void)
 	put("still here\n");
 }
 
+#define SECRET 0x6b61727574612121ul
+
+/* What another guest can be looked for by: one word in every page above the kernel. */
+static void for_each_page(uint64_t *found, bool write)
+{
+	const struct map_entry *map = (const struct map_entry *)start_info->map;
+
+	for (uint32_t i = 0; i < start_info->map_entries; i++) {
+		uint64_t end = map[i].address + map[i].size;
+
+		if (map[i].type != 1)
+			continue;
+		for (uint64_t at = map[i].address; at < end; at += 4096) {
+			if (at < 0x400000)
+				continue;
+			*found += read64(at + 8) == SECRET;
+			if (write)
+				write64(at + 8, SECRET);
+		}
+	}
+}
+
+static void leave_secret(void)
+{
+	uint64_t found = 0;
+
+	for_each_page(&found, true);
+	found = 0;
+	for_each_page(&found, false);
+	put("secrets in ");
+	put_number(found);
+	put(" pages\n");
+}
+
+static void find_secret(void)
+{
+	uint64_t found = 0;
+
+	for_each_page(&found, false);
+	put("secrets in ");
+	put_number(found);
+	put(" pages\n");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -328,7 +372,8 @@ static const struct {
 	{"count", count},	{"spin", spin},
 	{"crash", crash},	{"processors", processors},
 	{"nonsense", nonsense}, {"hostile", hostile},
-	{"verify", verify},
+	{"verify", verify},	{"leave-secret", leave_secret},
+	{"find-secret", find_secret},
 };
 
 static bool is_named(const char *name)
