@@ -40,6 +40,14 @@ static void show_host(const json_t *host)
 		printf("host: QUARANTINE %s\n", quarantine);
 }
 
+static void show_limits(const json_t *status)
+{
+	const char *cores = text_of(status, "cores");
+
+	printf("limits: %s%s%s\n", text_of(status, "limits"), *cores ? "; whole cores: " : "",
+	       cores);
+}
+
 void show_status(const json_t *status)
 {
 	const json_t *cards = json_object_get(status, "cards");
@@ -58,6 +66,7 @@ void show_status(const json_t *status)
 	if (restarts)
 		printf("restarts: %lld, the last after: %s\n", (long long)restarts,
 		       text_of(status, "last"));
+	show_limits(status);
 	show_host(json_object_get(status, "host"));
 	if (json_array_size(cards))
 		printf("%4s  %-20s %-8s %-10s %10s %10s\n", "slot", "name", "kind", "state",

@@ -52,6 +52,13 @@ echo 1M >"$tree/shared/instance-web/card-3/memory.max"
 check "a card that takes too much memory is started again" wait_for 10 grep -q 'card data (slot 3) goes on after' web.notes
 check "alone" test "$(program $web hypervisor)" = "$hypervisor"
 check "with its limit" test "$(limits "$(program $web card-volume)")" = "268435456 0 256 "
+truncate -s 32M /dev/shm/memory.vol
+cleanup rm /dev/shm/memory.vol
+karuta-controller attach web kind=volume slot=4 name=memory store=/dev/shm/memory.vol key_fd=6 6<key >/dev/null
+in_memory=$(program $web 'card-volume.*--serial memory')
+check "a store in memory is not taken from its card" test "$(limits "$in_memory")" = "$(((256 + 32) << 20)) 0 256 "
+karuta-controller resize web memory 64M >/dev/null
+check "nor what it grows by" test "$(limits "$in_memory")" = "$(((256 + 64) << 20)) 0 256 "
 check "a card that was detached leaves no cgroup" eval "karuta-controller attach web kind=null slot=9 name=x &&
 	test -d $tree/shared/instance-web/card-9 && karuta-controller detach web x --force && ! test -e $tree/shared/instance-web/card-9"
 
@@ -70,7 +77,7 @@ if [ "$cores" -ge 3 ]; then
 	check "another has another" test "$a" != "$b"
 	check "its cards are there, too" test "$(cpus "$(program $one card-null)")" = "$a"
 	check "who shares has kept off since" eval "! cpus $hypervisor | tr , '\n' | grep -qxE '$a|$b'"
-	check "status tells the cores" sh -c "karuta-controller status one --json | grep -q '\"cores\": \"$a\"'"
+	check "status tells the cores" sh -c "karuta-controller status one | grep -qx 'limits: cpu cpuset memory pids; whole cores: $a'"
 	specification three count "\"cores\": $((cores - 2)),"
 	refuse "who wants more than are left is refused" "whole core.* wanted, $((cores - 3)) of $cores" karuta-controller run three.json
 	karuta-controller kill two >/dev/null

@@ -26,7 +26,7 @@ static int parse(struct instance *instance, const char *text, struct error *erro
 static void takes_all_members(void **state)
 {
 	static const char text[] =
-		"{\"name\": \"web-1\", \"memory\": \"2G\", \"cpus\": 4, \"kernel\": "
+		"{\"name\": \"web-1\", \"memory\": \"2G\", \"cpus\": 4, \"cores\": 2, \"kernel\": "
 		"\"boot/vmlinuz\","
 		" \"initrd\": \"/abs/initrd\", \"command_line\": \"root=/dev/nvme0n1 quiet\","
 		" \"cards\": [{\"kind\": \"volume\", \"slot\": 3, \"name\": \"root\","
@@ -41,6 +41,7 @@ static void takes_all_members(void **state)
 	assert_string_equal(instance.name, "web-1");
 	assert_int_equal(instance.memory, 2 * GIB);
 	assert_int_equal(instance.cpus, 4);
+	assert_int_equal(instance.cores, 2);
 	assert_string_equal(instance.kernel, "/srv/web/boot/vmlinuz");
 	assert_string_equal(instance.initrd, "/abs/initrd");
 	assert_string_equal(instance.command_line, "root=/dev/nvme0n1 quiet");
@@ -89,6 +90,7 @@ static void has_defaults(void **state)
 	(void)state;
 	assert_int_equal(parse(&instance, "{" MINIMAL "}", &error), 0);
 	assert_int_equal(instance.cpus, 1);
+	assert_int_equal(instance.cores, 0);
 	assert_null(instance.initrd);
 	assert_string_equal(instance.command_line, "");
 	assert_int_equal(instance.card_count, 0);
@@ -155,6 +157,8 @@ static const struct refusal refusals[] = {
 	{"{\"memory\": \"1025G\", \"kernel\": \"k\"}", "web.json: memory: must be 4M to 1T"},
 	{"{\"memory\": \"65M\", \"kernel\": \"k\"}", "web.json: memory: must be a multiple of 2M"},
 	{"{" MINIMAL ", \"cpus\": 0}", "web.json: cpus: must be 1 to 64"},
+	{"{" MINIMAL ", \"cores\": 0}", "web.json: cores: must be 1 to 1024"},
+	{"{" MINIMAL ", \"cores\": \"whole\"}", "web.json: cores: must be a whole number"},
 	{"{" MINIMAL ", \"cpus\": 65}", "web.json: cpus: must be 1 to 64"},
 	{"{" MINIMAL ", \"cpus\": 1.0}", "web.json: cpus: must be a whole number"},
 	{"{" MINIMAL ", \"cpus\": \"2\"}", "web.json: cpus: must be a whole number"},

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -13,12 +14,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/loop.h"
@@ -368,6 +371,106 @@ static void spawn_tells_why_it_failed(void **state)
 	close(program);
 }
 
+/* What a shell says that was started there. */
+static const char *ask(const char *script, const struct os_spawn_place *place)
+{
+	static char text[512];
+	int program = open("/bin/sh", O_RDONLY | O_CLOEXEC), pair[2], pidfd, status;
+	char *argv[] = {"sh", "-c", (char *)(uintptr_t)script, NULL};
+	struct os_spawn_fd fds[] = {{0, 1}};
+	ssize_t length;
+	pid_t pid;
+
+	assert_int_equal(os_pipe(pair), 0);
+	fds[0].from = pair[1];
+	assert_int_equal(os_spawn(program, argv, fds, 1, true, place, &pid, &pidfd), 0);
+	close(pair[1]);
+	length = os_read_full(pair[0], text, sizeof(text) - 1);
+	assert_true(length >= 0);
+	text[length] = '\0';
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(pidfd);
+	close(pair[0]);
+	close(program);
+	return text;
+}
+
+static void spawned_program_is_born_in_its_cgroup(void **state)
+{
+	CLEANUP_CLOSE int root = os_cgroup_root();
+	struct os_spawn_place place = {.cgroup = -1};
+	char name[32], wanted[64];
+
+	(void)state;
+	snprintf(name, sizeof(name), "karuta-test-%d", getpid());
+	if (root >= 0)
+		place.cgroup = os_cgroup_make(root, name);
+	if (place.cgroup < 0)
+		skip();
+	snprintf(wanted, sizeof(wanted), "/%s\n", name);
+	assert_non_null(strstr(ask("cat /proc/$$/cgroup", &place), wanted));
+	close(place.cgroup);
+	assert_int_equal(os_cgroup_remove(root, name), 0);
+}
+
+static void spawned_program_may_use_all_processors(void **state)
+{
+	static const char script[] = "exec grep Cpus_allowed_list /proc/self/status";
+	struct os_spawn_place place = {.cgroup = -1};
+	char before[64], one[64], all[64];
+	cpu_set_t was, first;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(was), &was), 0);
+	if (CPU_COUNT(&was) < 2)
+		skip();
+	CPU_ZERO(&first);
+	for (size_t cpu = 0; !CPU_COUNT(&first); cpu++) {
+		if (CPU_ISSET(cpu, &was))
+			CPU_SET(cpu, &first);
+	}
+	snprintf(before, sizeof(before), "%s", ask(script, NULL));
+	sched_setaffinity(0, sizeof(first), &first);
+	snprintf(one, sizeof(one), "%s", ask(script, &place));
+	place.any_cpu = true;
+	snprintf(all, sizeof(all), "%s", ask(script, &place));
+	sched_setaffinity(0, sizeof(was), &was);
+	assert_string_not_equal(one, before);
+	assert_string_equal(all, before);
+}
+
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
+
+static void spawned_program_shares_no_pages_that_are_alike(void **state)
+{
+	static const char script[] = "exec grep ksm_merge_any /proc/self/ksm_stat";
+	char text[64];
+
+	(void)state;
+	/* Linux 6.4 has it, 6.16 tells. */
+	if (prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0) < 0)
+		skip();
+	snprintf(text, sizeof(text), "%s", ask(script, NULL));
+	prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0);
+	if (!text[0])
+		skip();
+	assert_string_equal(text, "ksm_merge_any: no\n");
+}
+
+/* A kernel or processor without core scheduling, a process that has ended: it starts all the same.
+ */
+static void spawned_program_starts_without_core_scheduling(void **state)
+{
+	struct os_spawn_place place = {.cgroup = -1, .core_group = OS_SPAWN_ALONE};
+
+	(void)state;
+	assert_string_equal(ask("echo here", &place), "here\n");
+	place.core_group = 0x3fffff;
+	assert_string_equal(ask("echo here", &place), "here\n");
+}
+
 static void new_file_has_a_name_at_its_end_only(void **state)
 {
 	char folder[] = "/tmp/karuta-newfile-XXXXXX", path[64];
@@ -417,6 +520,10 @@ int main(void)
 		cmocka_unit_test(removed_source_is_not_called),
 		cmocka_unit_test(spawned_program_has_only_its_descriptors),
 		cmocka_unit_test(spawn_tells_why_it_failed),
+		cmocka_unit_test(spawned_program_is_born_in_its_cgroup),
+		cmocka_unit_test(spawned_program_may_use_all_processors),
+		cmocka_unit_test(spawned_program_shares_no_pages_that_are_alike),
+		cmocka_unit_test(spawned_program_starts_without_core_scheduling),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
