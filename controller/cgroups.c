@@ -220,8 +220,12 @@ static int begin(struct cgroups *cgroups, const struct tree *tree, const struct 
 	ret = make_instance(cgroups, instance->cores ? tree->whole : tree->shared, instance->name);
 	if (ret == 0)
 		ret = limit_instance(cgroups, instance->cpus);
-	if (ret == 0 && (cgroups->available & 1u << CGROUP_CPUSET))
-		ret = share_the_rest(tree, cgroups->host.processors);
+	if (ret == 0 && (cgroups->available & 1u << CGROUP_CPUSET)) {
+		int rest = share_the_rest(tree, cgroups->host.processors);
+
+		/* Where that cannot be told, nobody has whole cores. */
+		ret = has_cores(cgroups) ? rest : 0;
+	}
 	if (ret == 0 && has_cores(cgroups))
 		keep_all_off(cgroups);
 	name_limits(cgroups);
@@ -249,6 +253,53 @@ int cgroups_begin(struct cgroups *cgroups, const struct instance *instance,
 	if (ret < 0)
 		cgroups_end(cgroups);
 	return ret;
+}
+
+/* -ENOENT: it is not in this group. -EWOULDBLOCK: somebody has it. */
+static int adopt_from(struct cgroups *cgroups, int group, unsigned available)
+{
+	CLEANUP_CLOSE int instance = os_cgroup_open(group, cgroups->name);
+	int ret = instance < 0 ? instance : os_cgroup_try_lock(instance);
+
+	if (ret < 0)
+		return ret;
+	cgroups->available = available & cgroup_enable(instance);
+	cgroups->instance = os_steal_fd(&instance);
+	name_limits(cgroups);
+	return 0;
+}
+
+static int read_cores(struct cgroups *cgroups)
+{
+	char text[CPUS_TEXT_SIZE];
+	int ret = os_read_text(cgroups->instance, "cpuset.cpus", text, sizeof(text));
+
+	return ret < 0 ? ret : cpus_parse(&cgroups->cores, text);
+}
+
+int cgroups_adopt(struct cgroups *cgroups, const char *name, const struct cgroups_host *host,
+		  struct error *error)
+{
+	struct tree tree = TREE_NONE;
+	const char *why;
+	int ret;
+
+	*cgroups = CGROUPS_NONE;
+	cgroups->host = *host;
+	snprintf(cgroups->name, sizeof(cgroups->name), "%s", name);
+	ret = open_tree(&tree, host, &why);
+	if (ret == 0)
+		ret = adopt_from(cgroups, tree.shared, tree.controllers);
+	if (ret == -ENOENT) {
+		ret = adopt_from(cgroups, tree.whole, tree.controllers);
+		if (ret == 0)
+			ret = read_cores(cgroups);
+	}
+	close_tree(&tree);
+	if (ret == 0)
+		return 0;
+	os_close(&cgroups->instance);
+	return error_set(error, -ret, "cgroup %s: %s", name, strerror(-ret));
 }
 
 void cgroups_end(struct cgroups *cgroups)

@@ -55,6 +55,10 @@ struct cgroups {
 
 int cgroups_begin(struct cgroups *cgroups, const struct instance *instance,
 		  const struct cgroups_host *host, struct error *error);
+/* Those of an instance that runs on, whose controller is gone; `name` is what cgroups->name was
+ * there. On an error its programs keep the limits that they have; new ones have none. */
+int cgroups_adopt(struct cgroups *cgroups, const char *name, const struct cgroups_host *host,
+		  struct error *error);
 /* Where the next program is to run. place->cgroup is the caller's to close. */
 int cgroups_place_hypervisor(const struct cgroups *cgroups, const struct instance *instance,
 			     struct os_spawn_place *place, struct error *error);
