@@ -107,6 +107,19 @@ check "is removed by the next one" test -z "$(left)"
 
 # ---- memory ----
 
+huge=/sys/kernel/mm/transparent_hugepage/shmem_enabled
+if [ -w $huge ]; then
+	cleanup "echo $(sed 's/.*\[\(.*\)\].*/\1/' $huge) >$huge"
+	echo advise >$huge
+	start huge count ''
+	check "its pages are huge where that is to be asked for" test \
+		"$(awk '/^shmem_thp / { print $2 }' $tree/shared/instance-huge/hypervisor/memory.stat)" -ge $((60 << 20))
+	karuta-controller kill huge >/dev/null
+	wait $controller
+else
+	skip "huge pages" "this kernel has none for shared memory"
+fi
+
 specification first leave-secret ''
 specification second find-secret ''
 karuta-controller run first.json >first.console 2>&1
