@@ -97,6 +97,8 @@ static void remove_program(int instance, const char *name, void *context)
 
 void cgroup_tree_remove(int group, int instance, const char *name)
 {
+	/* Its cores are everybody's at once, not only when the kernel comes to it. */
+	(void)os_cgroup_write(instance, "cpuset.cpus.partition", "member");
 	for_each(instance, remove_program, NULL);
 	(void)os_cgroup_remove(group, name);
 }

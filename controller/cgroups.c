@@ -93,6 +93,7 @@ static int read_rest(const struct tree *tree, const char *processors, struct cpu
 	char text[CPUS_TEXT_SIZE];
 	int ret = folder < 0 ? -errno : os_read_text(folder, "possible", text, sizeof(text));
 
+	*rest = (struct cpus){0};
 	if (ret == 0)
 		ret = cpus_parse(rest, text);
 	cgroup_tree_taken(tree->whole, taken);
@@ -286,6 +287,9 @@ int cgroups_adopt(struct cgroups *cgroups, const char *name, const struct cgroup
 
 	*cgroups = CGROUPS_NONE;
 	cgroups->host = *host;
+	snprintf(cgroups->limits, sizeof(cgroups->limits), "none: as at its start");
+	if (!name[0])
+		return 0;
 	snprintf(cgroups->name, sizeof(cgroups->name), "%s", name);
 	ret = open_tree(&tree, host, &why);
 	if (ret == 0)

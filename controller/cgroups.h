@@ -56,7 +56,8 @@ struct cgroups {
 int cgroups_begin(struct cgroups *cgroups, const struct instance *instance,
 		  const struct cgroups_host *host, struct error *error);
 /* Those of an instance that runs on, whose controller is gone; `name` is what cgroups->name was
- * there. On an error its programs keep the limits that they have; new ones have none. */
+ * there, "" if there were no limits. On an error its programs keep those that they have, and new
+ * ones have none. */
 int cgroups_adopt(struct cgroups *cgroups, const char *name, const struct cgroups_host *host,
 		  struct error *error);
 /* Where the next program is to run. place->cgroup is the caller's to close. */

@@ -132,9 +132,8 @@ static _Noreturn void run_child(struct child *child)
  * before would be counted elsewhere. */
 static pid_t fork_into(int cgroup)
 {
-	struct clone_args args = {.flags = CLONE_INTO_CGROUP,
-				  .exit_signal = SIGCHLD,
-				  .cgroup = (unsigned)cgroup};
+	struct clone_args args = {
+		.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (unsigned)cgroup};
 
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 }

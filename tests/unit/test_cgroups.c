@@ -327,6 +327,8 @@ static void a_successor_takes_over_what_still_runs(void **state)
 		assert_false(is_there(path));
 		assert_string_equal(read_back("shared/cpuset.cpus"), "0-3");
 	}
+	assert_int_equal(cgroups_adopt(&cgroups, "", &host, &error), 0);
+	assert_string_equal(cgroups.limits, "none: as at its start");
 	assert_int_equal(cgroups_adopt(&cgroups, "instance-none", &host, &error), -ENOENT);
 }
 

@@ -366,13 +366,20 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } behaviours[] = {
-	{"hello", hello},	{"memory", memory},
-	{"reboot", reboot},	{"bus", bus},
-	{"death", death},	{"slots", slots},
-	{"count", count},	{"spin", spin},
-	{"crash", crash},	{"processors", processors},
-	{"nonsense", nonsense}, {"hostile", hostile},
-	{"verify", verify},	{"leave-secret", leave_secret},
+	{"hello", hello},
+	{"memory", memory},
+	{"reboot", reboot},
+	{"bus", bus},
+	{"death", death},
+	{"slots", slots},
+	{"count", count},
+	{"spin", spin},
+	{"crash", crash},
+	{"processors", processors},
+	{"nonsense", nonsense},
+	{"hostile", hostile},
+	{"verify", verify},
+	{"leave-secret", leave_secret},
 	{"find-secret", find_secret},
 };
 
