@@ -20,8 +20,8 @@
 #define SAME_NAMES 64u /* instances that differ in their sockets only */
 
 /* Threads: of the hypervisor's besides vCPUs, and of a card, whose ring may have some of the
- * kernel's. */
-#define HYPERVISOR_THREADS 32u
+ * kernel's. Two processes of either may be there at once, while one takes the other's place. */
+#define HYPERVISOR_THREADS 16u
 #define CARD_THREADS	   256u
 
 #define HYPERVISOR_MEMORY (64 * MIB)
@@ -367,24 +367,24 @@ static int place(const struct cgroups *cgroups, const char *name, const struct l
 }
 
 int cgroups_place_hypervisor(const struct cgroups *cgroups, const struct instance *instance,
-			     struct os_spawn_place *at, struct error *error)
+			     pid_t of, struct os_spawn_place *at, struct error *error)
 {
 	/* Page tables, KVM's and the processor's own, grow with the guest. */
 	struct limits limits = {.memory = instance->memory + instance->memory / 64 +
 					  HYPERVISOR_MEMORY + instance->cpus * VCPU_MEMORY,
-				.threads = instance->cpus + HYPERVISOR_THREADS};
+				.threads = 2 * (instance->cpus + HYPERVISOR_THREADS)};
 
-	return place(cgroups, "hypervisor", &limits, OS_SPAWN_ALONE, at, error);
+	return place(cgroups, "hypervisor", &limits, of ? of : OS_SPAWN_ALONE, at, error);
 }
 
-int cgroups_place_card(const struct cgroups *cgroups, unsigned slot, uint64_t memory,
-		       pid_t hypervisor, struct os_spawn_place *at, struct error *error)
+int cgroups_place_card(const struct cgroups *cgroups, unsigned slot, uint64_t memory, pid_t of,
+		       struct os_spawn_place *at, struct error *error)
 {
 	struct limits limits = {.memory = CGROUPS_CARD_MEMORY + memory, .threads = CARD_THREADS};
 	char name[16];
 
 	snprintf(name, sizeof(name), "card-%u", slot);
-	return place(cgroups, name, &limits, hypervisor, at, error);
+	return place(cgroups, name, &limits, of, at, error);
 }
 
 void cgroups_end_card(const struct cgroups *cgroups, unsigned slot)

@@ -60,12 +60,13 @@ int cgroups_begin(struct cgroups *cgroups, const struct instance *instance,
  * ones have none. */
 int cgroups_adopt(struct cgroups *cgroups, const char *name, const struct cgroups_host *host,
 		  struct error *error);
-/* Where the next program is to run. place->cgroup is the caller's to close. */
+/* Where the next program is to run; place->cgroup is the caller's to close. `of`: a process of the
+ * instance's, which it may share a core with; 0: it is the first. */
 int cgroups_place_hypervisor(const struct cgroups *cgroups, const struct instance *instance,
-			     struct os_spawn_place *place, struct error *error);
-/* `memory`: what it needs. `hypervisor`: the process it may share a core with. */
-int cgroups_place_card(const struct cgroups *cgroups, unsigned slot, uint64_t memory,
-		       pid_t hypervisor, struct os_spawn_place *place, struct error *error);
+			     pid_t of, struct os_spawn_place *place, struct error *error);
+/* `memory`: what it needs besides. */
+int cgroups_place_card(const struct cgroups *cgroups, unsigned slot, uint64_t memory, pid_t of,
+		       struct os_spawn_place *place, struct error *error);
 /* Nothing runs in them any more. */
 void cgroups_end_card(const struct cgroups *cgroups, unsigned slot);
 void cgroups_end(struct cgroups *cgroups);

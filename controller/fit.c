@@ -373,8 +373,8 @@ int fit_hypervisor(struct machine *machine, struct error *error)
 		ret = area_create(&machine->console, "karuta-console", CONSOLE_SIZE, true, error);
 	if (ret == 0) {
 		give_all(machine, &files, &launch);
-		ret = cgroups_place_hypervisor(&machine->cgroups, machine->instance, &launch.place,
-					       error);
+		ret = cgroups_place_hypervisor(&machine->cgroups, machine->instance,
+					       machine->hypervisor.pid, &launch.place, error);
 	}
 	if (ret == 0)
 		ret = watch_start(&machine->hypervisor, &launch, STATUS_HYPERVISOR, machine->loop,

@@ -37,7 +37,7 @@ card=$(program $web card-volume)
 check "a hypervisor is in a cgroup of its own" test "$(group "$hypervisor")" = $tree/shared/instance-web/hypervisor
 check "a card is, too" test "$(group "$card")" = $tree/shared/instance-web/card-3
 check "a hypervisor has what its guest needs of memory, no swap, few threads" test "$(limits "$hypervisor")" = \
-	"$(((64 + 1 + 64 + 4) << 20)) 0 33 "
+	"$(((64 + 1 + 64 + 4) << 20)) 0 34 "
 check "a card has 256 MiB" test "$(limits "$card")" = "268435456 0 256 "
 check "status tells the limits" sh -c "karuta-controller status web --json | grep -q '\"limits\": \"cpu cpuset memory pids\"'"
 resident=$(awk '/^shmem / { print $2 }' "$tree/shared/instance-web/hypervisor/memory.stat")

@@ -172,14 +172,14 @@ static void each_program_has_its_limits(void **state)
 	assert_string_equal(read_back("shared/instance-web/cpu.weight"), "200");
 	assert_string_equal(read_back("shared/cpuset.cpus"), "0-3");
 
-	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, &place, &error), 0);
+	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, 0, &place, &error), 0);
 	assert_true(place.cgroup >= 0);
 	assert_int_equal(place.core_group, 0);
 	assert_false(place.any_cpu);
 	os_close(&place.cgroup);
 	assert_string_equal(read_back("shared/instance-web/hypervisor/memory.max"), "143654912");
 	assert_string_equal(read_back("shared/instance-web/hypervisor/memory.swap.max"), "0");
-	assert_string_equal(read_back("shared/instance-web/hypervisor/pids.max"), "34");
+	assert_string_equal(read_back("shared/instance-web/hypervisor/pids.max"), "36");
 
 	assert_int_equal(cgroups_place_card(&cgroups, 7, MIB, 1, &place, &error), 0);
 	os_close(&place.cgroup);
@@ -230,9 +230,13 @@ static void whole_cores_are_nobody_elses(void **state)
 	assert_int_equal(begin(&three, "three", 1, &error), -EBUSY);
 	assert_false(is_there("whole/instance-three"));
 
-	assert_int_equal(cgroups_place_hypervisor(&one, &instance, &place, &error), 0);
+	assert_int_equal(cgroups_place_hypervisor(&one, &instance, 0, &place, &error), 0);
 	assert_int_equal(place.core_group, OS_SPAWN_ALONE);
 	assert_true(place.any_cpu);
+	os_close(&place.cgroup);
+	/* Another that takes its place. */
+	assert_int_equal(cgroups_place_hypervisor(&one, &instance, 4711, &place, &error), 0);
+	assert_int_equal(place.core_group, 4711);
 	os_close(&place.cgroup);
 	assert_int_equal(cgroups_place_card(&one, 1, 0, 4711, &place, &error), 0);
 	assert_int_equal(place.core_group, 4711);
@@ -259,7 +263,7 @@ static void launch_and_die(const char *name, unsigned cores)
 		struct instance instance = instance_of(name, cores);
 
 		if (cgroups_begin(&cgroups, &instance, &host, &error) < 0 ||
-		    cgroups_place_hypervisor(&cgroups, &instance, &place, &error) < 0)
+		    cgroups_place_hypervisor(&cgroups, &instance, 0, &place, &error) < 0)
 			_exit(1);
 		_exit(0);
 	}
@@ -367,9 +371,9 @@ static void a_host_has_what_it_has(void **state)
 	change_host("pids memoryx cpusets", "none");
 	assert_int_equal(cgroups_begin(&cgroups, &instance, &host, &error), 0);
 	assert_string_equal(cgroups.limits, "pids");
-	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, &place, &error), 0);
+	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, 0, &place, &error), 0);
 	os_close(&place.cgroup);
-	assert_string_equal(read_back("shared/instance-web/hypervisor/pids.max"), "34");
+	assert_string_equal(read_back("shared/instance-web/hypervisor/pids.max"), "36");
 	assert_string_equal(read_back("shared/instance-web/hypervisor/memory.max"), "");
 	cgroups_end(&cgroups);
 	assert_int_equal(begin(&cgroups, "web", 1, &error), -ENOTSUP);
@@ -385,7 +389,7 @@ static void a_kernel_without_swap_has_no_limit_of_it(void **state)
 	(void)state;
 	change_host("memory", "memory.swap.max");
 	assert_int_equal(cgroups_begin(&cgroups, &instance, &host, &error), 0);
-	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, &place, &error), 0);
+	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, 0, &place, &error), 0);
 	os_close(&place.cgroup);
 	cgroups_end(&cgroups);
 }
@@ -400,7 +404,7 @@ static void a_limit_that_cannot_be_set_is_an_error(void **state)
 	(void)state;
 	change_host("memory", "memory.max");
 	assert_int_equal(cgroups_begin(&cgroups, &instance, &host, &error), 0);
-	assert_true(cgroups_place_hypervisor(&cgroups, &instance, &place, &error) < 0);
+	assert_true(cgroups_place_hypervisor(&cgroups, &instance, 0, &place, &error) < 0);
 	assert_string_equal(error.text,
 			    "cgroup instance-web/hypervisor: No such file or directory");
 	assert_int_equal(place.cgroup, -1);
@@ -418,7 +422,7 @@ static void a_host_without_cgroups_runs_instances(void **state)
 	(void)state;
 	assert_int_equal(cgroups_begin(&cgroups, &instance, &nowhere, &error), 0);
 	assert_string_equal(cgroups.limits, "none: cgroup v2 is not mounted");
-	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, &place, &error), 0);
+	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, 0, &place, &error), 0);
 	assert_int_equal(place.cgroup, -1);
 	assert_int_equal(place.core_group, 0);
 	cgroups_end_card(&cgroups, 1);
