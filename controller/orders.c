@@ -13,6 +13,8 @@
 #include "machine.h"
 #include "os/fd.h"
 
+#define RESERVE_TIME (10 * NS_PER_S) /* of a GiB */
+
 static const char *verb_name(enum command_verb verb)
 {
 	static const char *const names[] = {
@@ -154,12 +156,13 @@ static void finish_head(struct machine *machine, int result, const char *text)
 	finish(machine, &order, result, text);
 }
 
-/* A guest's memory takes its time to be reserved. */
+/* A guest's memory takes its time to be reserved: 0.2 s for a GiB, 7 s on a busy host that is
+ * emulated. */
 static uint64_t time_for(const struct machine *machine, const struct order *order)
 {
 	if (order->verb != COMMAND_CONFIGURE)
 		return MACHINE_COMMAND_DEADLINE;
-	return MACHINE_COMMAND_DEADLINE + machine->instance->memory / GIB * NS_PER_S;
+	return MACHINE_COMMAND_DEADLINE + machine->instance->memory / GIB * RESERVE_TIME;
 }
 
 static void check_head(struct machine *machine, uint64_t now)
