@@ -403,6 +403,9 @@ int fit_hypervisor_beside(struct machine *machine, int program, struct error *er
 		ret = make_channels(&upgrade->commands, &upgrade->descriptors, error);
 	if (ret == 0)
 		ret = link_between(&upgrade->between, error);
+	if (ret == 0)
+		ret = cgroups_place_hypervisor(&machine->cgroups, machine->instance,
+					       machine->hypervisor.pid, &launch.place, error);
 	if (ret == 0) {
 		give_common(machine, &upgrade->commands, &upgrade->descriptors, kvm, &launch);
 		launch_give_option(&launch, "--take-over-fd", upgrade->between.theirs);
