@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "confine.h"
 #include "console.h"
 #include "instance.h"
 #include "machine.h"
@@ -227,7 +228,9 @@ static int start(struct run *run, struct error *error)
 	int ret;
 
 	/* 1. What is to be run, and its keys. */
-	ret = instance_load(&run->instance, run->file, error);
+	ret = confine_memory(error);
+	if (ret == 0)
+		ret = instance_load(&run->instance, run->file, error);
 	if (ret == 0)
 		ret = take_name(run, error);
 	if (ret == 0)
@@ -255,7 +258,10 @@ static int start(struct run *run, struct error *error)
 	/* 5. The audit log. */
 	if (ret == 0)
 		ret = open_account(run, error);
-	/* 6. The programs. */
+	/* 6. Nothing is opened any more that others could speak to. */
+	if (ret == 0)
+		ret = confine(run->tpm, error);
+	/* 7. The programs. */
 	if (ret == 0)
 		ret = machine_launch(&run->machine, &run->instance, launch_users_of_process(),
 				     run->loop, verbs_answer, &run->verbs, error);

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "confine.h"
 #include "fleet.h"
 #include "host.h"
 #include "os/fd.h"
@@ -106,13 +106,12 @@ static int read_options(struct serve *serve, int argc, char **argv)
 	return optind < argc ? 1 + usage(stderr) : 0;
 }
 
-/* Keys pass through here: no core file, nobody who traces. Descriptors for all instances. */
-static int close_up(struct error *error)
+/* For all instances. */
+static int raise_descriptors(struct error *error)
 {
-	struct rlimit none = {0}, files;
+	struct rlimit files;
 
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
-	    getrlimit(RLIMIT_NOFILE, &files) < 0)
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return error_set(error, errno, "limits: %s", strerror(errno));
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
@@ -211,8 +210,10 @@ static int open_audit(struct serve *serve, struct error *error)
  * one of our own. */
 static int start(struct serve *serve, struct error *error)
 {
-	int ret = close_up(error);
+	int ret = confine_memory(error);
 
+	if (ret == 0)
+		ret = raise_descriptors(error);
 	if (ret == 0) {
 		serve->tls = tls_context(&serve->tls_files, true, error);
 		ret = serve->tls ? 0 : -EINVAL;
@@ -233,6 +234,8 @@ static int start(struct serve *serve, struct error *error)
 	if (ret == 0)
 		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->tls,
 				  serve->address, error);
+	if (ret == 0)
+		ret = confine(serve->tpm, error);
 	return ret < 0 && !error->code ? error_set(error, -ret, "%s", strerror(-ret)) : ret;
 }
 

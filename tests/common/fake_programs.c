@@ -64,8 +64,16 @@ static void list_descriptors(char *text, size_t size)
 	}
 }
 
+/* pause(2) is on no list. */
+static void stay(void)
+{
+	for (;;)
+		poll(NULL, 0, -1);
+}
+
 struct hypervisor {
 	char kind[16];
+	uint64_t dies; /* when; 0: not by itself */
 	struct status_page *page;
 	struct console_ring *ring;
 	int commands, descriptors;
@@ -162,7 +170,7 @@ static void start(struct hypervisor *hypervisor)
 	if (!is(hypervisor, "DYING"))
 		return;
 	os_close(&hypervisor->descriptors);
-	alarm(3);
+	hypervisor->dies = os_now() + 3 * NS_PER_S;
 }
 
 /* What goes over; links follow as descriptors, in order of their slots. */
@@ -293,7 +301,7 @@ static void read_commands(struct hypervisor *hypervisor)
 	int used;
 
 	if (got <= 0 && is(hypervisor, "STUBBORN"))
-		pause();
+		stay();
 	if (got <= 0)
 		_exit(98);
 	hypervisor->length += (size_t)got;
@@ -355,7 +363,7 @@ static void misbehave(struct hypervisor *hypervisor)
 	if (is(hypervisor, "LIAR"))
 		memset(hypervisor->page, 0xa4, STATUS_PAGE_SIZE);
 	if (is(hypervisor, "DEAF") || is(hypervisor, "ZOMBIE") || is(hypervisor, "LIAR"))
-		pause();
+		stay();
 }
 
 static void begin(struct hypervisor *hypervisor, int kernel)
@@ -394,6 +402,8 @@ void fake_hypervisor(int argc, char **argv)
 		turn_slots(&hypervisor);
 		if (hypervisor.ends_at && os_now() >= hypervisor.ends_at)
 			end(&hypervisor, STATUS_POWERED_OFF, 0);
+		if (hypervisor.dies && os_now() > hypervisor.dies)
+			_exit(1);
 		if (is(&hypervisor, "LOUD"))
 			say(&hypervisor, "0123456789012345678901234567890123456789\n");
 	}
@@ -489,7 +499,7 @@ void fake_card(int argc, char **argv)
 		_exit(1);
 	}
 	if (!strcmp(kind, "SLEEPY"))
-		pause();
+		stay();
 	if (!strcmp(kind, "LATE"))
 		sleep(1);
 	list_descriptors(text, sizeof(text) - 64);
@@ -504,6 +514,6 @@ void fake_card(int argc, char **argv)
 	if (got && !strcmp(kind, "MORTAL"))
 		_exit(93);
 	if (!strcmp(kind, "CLINGY"))
-		pause();
+		stay();
 	_exit(0);
 }
