@@ -66,6 +66,12 @@ static void copy_text(char to[STATUS_TEXT_SIZE], const char *from)
 	to[i] = '\0';
 }
 
+/* What a program writes once, before anything else, and no sequence is needed for. */
+static bool is_page(const struct status_page *page, enum status_role role)
+{
+	return page->magic == STATUS_MAGIC && page->version == STATUS_VERSION && page->role == role;
+}
+
 /* One attempt at a consistent copy of the fields under `sequence`, unchecked. False: it changed
  * meanwhile. */
 static bool snapshot(const struct status_page *page, struct status_page *copy)
@@ -86,13 +92,12 @@ int status_read(const struct status_page *page, enum status_role role, struct st
 
 	while (!snapshot(page, &copy)) {
 		if (++attempt == ATTEMPTS)
-			return -EAGAIN;
+			return !page->magic || is_page(page, role) ? -EAGAIN : -EPROTO;
 	}
 	if (!copy.magic)
 		return -EAGAIN;
-	if (copy.magic != STATUS_MAGIC || copy.version != STATUS_VERSION || copy.role != role ||
-	    copy.state > STATUS_FAILED || copy.reason > STATUS_CRASHED || copy.command_result > 0 ||
-	    copy.command_result < -ERRNO_MAX || copy.standing_by > 1)
+	if (!is_page(&copy, role) || copy.state > STATUS_FAILED || copy.reason > STATUS_CRASHED ||
+	    copy.command_result > 0 || copy.command_result < -ERRNO_MAX || copy.standing_by > 1)
 		return -EPROTO;
 	memset(view, 0, sizeof(*view));
 	view->state = (enum status_state)copy.state;

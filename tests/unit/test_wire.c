@@ -135,6 +135,9 @@ static void hostile_status_page_is_refused(void **state)
 	page->command_result = 0;
 	page->sequence = 3; /* for ever being written */
 	assert_int_equal(status_read(page, STATUS_CARD, &view), -EAGAIN);
+	page->magic ^= 1; /* and not a page at all */
+	assert_int_equal(status_read(page, STATUS_CARD, &view), -EPROTO);
+	page->magic ^= 1;
 	page->sequence = 4;
 	memset(page->text, '\033', sizeof(page->text)); /* not terminated, and a terminal escape */
 	assert_int_equal(status_read(page, STATUS_CARD, &view), 0);
