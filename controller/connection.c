@@ -94,6 +94,12 @@ static void refuse(struct connection *connection, const char *why)
 
 static void begin_handshake(struct connection *connection)
 {
+	struct error error = {0};
+
+	if (server_look(connection->server, &error) < 0) {
+		refuse(connection, error.text);
+		return;
+	}
 	server_admit_handshake(connection->server);
 	connection->ssl = SSL_new(connection->server->tls);
 	if (!connection->ssl || SSL_set_fd(connection->ssl, connection->fd) != 1) {

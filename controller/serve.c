@@ -48,15 +48,15 @@ static int usage(FILE *to)
 	      "  --ca FILE              who signs certificates (/etc/karuta/ca.pem)\n"
 	      "  --cert FILE            this host's own (/etc/karuta/host.pem)\n"
 	      "  --key FILE             its key (/etc/karuta/host.key)\n"
+	      "  --crl FILE             which certificates are revoked (none)\n"
 	      "  --files FOLDER         the folder that callers may name files in (/srv/karuta)\n"
 	      "  --audit FOLDER         where the log of all commands is\n"
 	      "                         (/var/lib/karuta/audit/host)\n"
 	      "  --state FOLDER         what the host has run and measured (/var/lib/karuta/host)\n"
 	      "  --tpm TCTI             extend the event log into this TPM\n"
 	      "\n"
-	      "A FILE can be fd:N, an open descriptor. Exit code: 0 it was told to end, 1 it "
-	      "failed,"
-	      "\n2 wrong usage.\n",
+	      "A FILE but that of --crl can be fd:N, an open descriptor. Exit code: 0 it was told "
+	      "to\nend, 1 it failed, 2 wrong usage.\n",
 	      to);
 	return to == stdout ? 0 : 2;
 }
@@ -65,11 +65,17 @@ static int usage(FILE *to)
 static int read_options(struct serve *serve, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"listen", required_argument, NULL, 'l'}, {"ca", required_argument, NULL, 'c'},
-		{"cert", required_argument, NULL, 'e'},	  {"key", required_argument, NULL, 'k'},
-		{"files", required_argument, NULL, 'f'},  {"audit", required_argument, NULL, 'a'},
-		{"state", required_argument, NULL, 's'},  {"tpm", required_argument, NULL, 't'},
-		{"help", no_argument, NULL, 'h'},	  {0},
+		{"listen", required_argument, NULL, 'l'},
+		{"ca", required_argument, NULL, 'c'},
+		{"cert", required_argument, NULL, 'e'},
+		{"key", required_argument, NULL, 'k'},
+		{"crl", required_argument, NULL, 'r'},
+		{"files", required_argument, NULL, 'f'},
+		{"audit", required_argument, NULL, 'a'},
+		{"state", required_argument, NULL, 's'},
+		{"tpm", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int option;
 
@@ -86,6 +92,9 @@ static int read_options(struct serve *serve, int argc, char **argv)
 			break;
 		case 'k':
 			serve->tls_files.key = optarg;
+			break;
+		case 'r':
+			serve->server.revoked.file = optarg;
 			break;
 		case 'f':
 			serve->given_files = optarg;

@@ -123,6 +123,31 @@ bool server_admit_caller(struct server *server, struct connection *newcomer)
 	return idle;
 }
 
+/* ---- the revoked ---- */
+
+/* What was asked for is answered. */
+static void ask_again(struct server *server)
+{
+	for
+		EACH(connection, server)
+		{
+			if (connection->state == CONNECTION_READING)
+				connection_end(connection);
+			else if (connection->state > CONNECTION_READING)
+				connection->last = true;
+		}
+}
+
+int server_look(struct server *server, struct error *error)
+{
+	int ret = revoked_look(&server->revoked, server->tls, error);
+
+	server->look = os_now() + NS_PER_S;
+	if (ret > 0)
+		ask_again(server);
+	return ret < 0 ? ret : 0;
+}
+
 /* ---- newcomers ---- */
 
 static struct connection *free_place(struct server *server)
@@ -278,6 +303,9 @@ int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop
 	for
 		EACH(connection, server)
 	connection->fd = -1;
+	ret = server_look(server, error);
+	if (ret < 0)
+		return ret;
 	server->socket = listen_at(address, error);
 	if (server->socket < 0)
 		return server->socket;
@@ -288,8 +316,12 @@ int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop
 int server_turn(struct server *server)
 {
 	uint64_t now = os_now();
+	struct error error;
 	int pause = IDLE_PAUSE_MS;
 
+	/* A file that cannot be used keeps newcomers out, who are told. */
+	if (now >= server->look)
+		server_look(server, &error);
 	for
 		EACH(connection, server)
 		{

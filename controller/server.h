@@ -19,6 +19,7 @@
 #include "dispatch.h"
 #include "fleet.h"
 #include "os/loop.h"
+#include "revoked.h"
 #include "tls.h"
 
 #define SERVER_STRANGERS    256u
@@ -62,6 +63,8 @@ struct server {
 	struct fleet *fleet;
 	struct os_loop *loop;
 	SSL_CTX *tls;
+	struct revoked revoked;
+	uint64_t look; /* when `revoked` is looked at again */
 	int socket;
 	uint64_t last;
 	uint64_t noted;	  /* when a refusal was told last */
@@ -69,8 +72,8 @@ struct server {
 	struct connection connections[SERVER_STRANGERS + SERVER_CALLERS];
 };
 
-/* Listens; `address` is "[HOST]:PORT" or "HOST:PORT". `tls` stays the caller's. The server must not
- * move afterwards. */
+/* Listens; `revoked` is set before. `address` is "[HOST]:PORT" or "HOST:PORT". `tls` stays the
+ * caller's. The server must not move afterwards. */
 int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop, SSL_CTX *tls,
 		const char *address, struct error *error);
 /* Deadlines. Returns after how many ms there may be another. */
@@ -87,6 +90,9 @@ void server_note_refusal(struct server *server, const struct connection *connect
 void server_admit_handshake(struct server *server);
 /* The same among those that are known. False: there is none to be had. */
 bool server_admit_caller(struct server *server, struct connection *connection);
+
+/* Whether anybody may come in; who was in shows its certificate again when others are revoked. */
+int server_look(struct server *server, struct error *error);
 
 /* connection.c */
 void connection_begin(struct connection *connection, struct server *server, int fd,

@@ -15,7 +15,7 @@ _karuta_controller() {
 	local options='--socket --help' words=
 
 	case $previous in
-	--socket | --console | --state | --audit | --ca | --cert | --key | --files)
+	--socket | --console | --state | --audit | --ca | --cert | --key | --crl | --files)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
@@ -35,7 +35,7 @@ _karuta_controller() {
 	quote) options='--tpm --nonce --state --help' ;;
 	evidence | release) options='--state --help' ;;
 	audit) options='--json --from --help' ;;
-	serve) options='--listen --ca --cert --key --files --audit --state --tpm --help' ;;
+	serve) options='--listen --ca --cert --key --crl --files --audit --state --tpm --help' ;;
 	call) options='--ca --cert --key --timeout --id --json --help' ;;
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
