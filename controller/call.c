@@ -320,6 +320,8 @@ static int show(const struct call *call, const struct control_answer *answer)
 		fprintf(stderr, "karuta-controller: %s: %s\n", call->host, text ? text : "");
 	else if (result && json_object_get(result, "instances"))
 		show_list(result);
+	else if (result && json_object_get(result, "more"))
+		show_events(json_object_get(result, "events"));
 	else if (result)
 		show_status(result);
 	else

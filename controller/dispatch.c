@@ -122,6 +122,16 @@ static int status(struct call *call)
 	return ret;
 }
 
+static int events(struct call *call)
+{
+	const struct control_value *since = control_value_find(&call->request, "since");
+	int ret = accept_call(call);
+
+	if (ret == 0)
+		call->result = alarms_list(&call->fleet->alarms, since ? since->number : 0);
+	return ret;
+}
+
 static int check_instance(struct call *call, struct instance *instance)
 {
 	int ret = 0;
@@ -442,7 +452,7 @@ static const struct {
 	{"launch", launch},	{"attach", attach},	{"detach", detach},
 	{"update", update},	{"stop", stop},		{"kill", kill_guest},
 	{"reset", reset_guest}, {"pause", pause_guest}, {"resume", resume_guest},
-	{"start", start},	{"forget", forget},
+	{"start", start},	{"forget", forget},	{"events", events},
 };
 
 static int run_verb(struct call *call)

@@ -210,6 +210,7 @@ int fleet_start(struct unit *unit, struct keyring *keys, struct operation *opera
 	keyring_free(&unit->keys);
 	unit->keys = *keys;
 	unit->restarts = (struct restarts){0};
+	unit->compromised = false;
 	ret = revival_order(unit, &unit->entry, error);
 	if (ret == 0)
 		fleet_wait(unit, operation, OPERATION_RUNNING);
@@ -286,6 +287,7 @@ static void end_unit(struct unit *unit)
 	struct machine *machine = &unit->machine;
 
 	unit->exit_code = machine->exit_code;
+	unit->compromised |= machine->compromised;
 	snprintf(unit->outcome, sizeof(unit->outcome), "%s", machine->outcome);
 	unit->ended = os_now();
 	unit->live = false;
@@ -324,6 +326,8 @@ int fleet_turn(struct fleet *fleet)
 
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)part);
 	}
+	if (alarms_turn(&fleet->alarms, os_now()))
+		pause = (int)min_u64((uint64_t)pause, ALARMS_PAUSE_MS);
 	return pause;
 }
 
@@ -354,6 +358,7 @@ void fleet_free(struct fleet *fleet)
 {
 	for (unsigned i = 0; i < FLEET_UNITS; i++)
 		free_unit(fleet->units[i]);
+	alarms_close(&fleet->alarms);
 	book_close(&fleet->book);
 	audit_close(&fleet->audit);
 }
@@ -365,12 +370,14 @@ json_t *fleet_status(const struct unit *unit)
 	json_t *report;
 
 	if (!unit->live)
-		return json_pack("{s:s,s:s,s:s,s:i,s:s,s:i}", "name", unit->name, "state",
+		return json_pack("{s:s,s:s,s:s,s:i,s:b,s:s,s:i}", "name", unit->name, "state",
 				 revival_state(unit), "text", unit->outcome, "exit",
-				 unit->exit_code, "restart", policy_name(unit->policy), "restarts",
-				 (int)unit->restarts.count);
+				 unit->exit_code, "compromised", unit->compromised, "restart",
+				 policy_name(unit->policy), "restarts", (int)unit->restarts.count);
 	report = report_make(&unit->machine);
 	json_object_del(report, "code");
+	if (unit->compromised)
+		json_object_set_new(report, "compromised", json_true());
 	json_object_set_new(report, "restart", json_string(policy_name(unit->policy)));
 	json_object_set_new(report, "restarts", json_integer(unit->restarts.count));
 	if (unit->restarts.count)
@@ -384,6 +391,7 @@ static json_t *brief(const struct unit *unit)
 
 	json_object_del(report, "counters");
 	json_object_del(report, "cards");
+	json_object_del(report, "events");
 	return report;
 }
 

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "alarms.h"
 #include "audit.h"
 #include "book.h"
 #include "instance.h"
@@ -45,6 +46,7 @@ struct unit {
 	/* Of the life before, or why there was none. */
 	uint64_t ended; /* os_now() */
 	int exit_code;
+	bool compromised; /* in any life since a caller has started it */
 	char outcome[STATUS_TEXT_SIZE + 64];
 
 	/* revival.c */
@@ -63,6 +65,7 @@ struct fleet {
 	const char *files; /* the folder that specifications may name files in; absolute */
 	struct audit audit;
 	struct book book;
+	struct alarms alarms;
 	struct operations operations;
 	uint64_t last_ticket;
 	struct unit *units[FLEET_UNITS]; /* NULL: none */

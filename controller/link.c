@@ -45,8 +45,6 @@ int link_descriptors(struct link *link, struct error *error)
 {
 	int ret = make_pair(link, os_socket_pair, 0);
 
-	if (ret == 0 && (shutdown(link->ours, SHUT_RD) < 0 || shutdown(link->theirs, SHUT_WR) < 0))
-		ret = -errno;
 	if (ret == 0)
 		ret = os_set_nonblocking(link->ours, true);
 	return made(link, ret, "descriptor channel", error);

@@ -18,7 +18,7 @@ struct link {
 int link_bus(struct link *link, struct error *error);
 /* A pipe that the hypervisor can only read; our end never blocks. */
 int link_commands(struct link *link, struct error *error);
-/* A socket for descriptors whose return direction is shut down at both ends. */
+/* A socket for descriptors. Who speaks in its return direction has given itself away: examine.h. */
 int link_descriptors(struct link *link, struct error *error);
 /* A socket between two hypervisors that keeps messages apart. */
 int link_between(struct link *link, struct error *error);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "examine.h"
 #include "fit.h"
 #include "machine.h"
 
@@ -180,6 +181,7 @@ int machine_turn(struct machine *machine)
 	uint64_t now = os_now();
 
 	check_hypervisor(machine, now);
+	examine(machine, now);
 	if (machine->state < MACHINE_ENDING && !machine->kill_deadline)
 		orders_turn(machine, now);
 	upgrade_turn(machine, now);

@@ -75,6 +75,13 @@ enum task_step {
 	TASK_THAWING,  /* THAW is on its way */
 };
 
+/* How far a counter of a card's page was seen: examine.c. */
+struct seen {
+	uint64_t count;
+	uint64_t next; /* when it is looked at again; 0: it has never grown */
+	bool again;    /* when it grew last, it had before */
+};
+
 /* What is being done to a card that is in use: tasks.c. */
 struct task {
 	enum task_step step;
@@ -105,6 +112,7 @@ struct slot {
 	bool was_attached;
 	uint64_t grace; /* 0, or when a clean end without a word from the hypervisor is a failure */
 	char why[STATUS_TEXT_SIZE];
+	struct seen guest, peer; /* forbidden commands; what the hypervisor did wrong */
 
 	/* restart.c */
 	int old_program; /* while an update is being tried: what it goes back to; else -1 */
@@ -154,6 +162,8 @@ enum machine_state {
 	MACHINE_ENDED,
 };
 
+struct alarms;
+
 typedef void (*machine_answer_fn)(void *context, uint64_t ticket, int code, const char *text);
 
 struct machine {
@@ -162,6 +172,9 @@ struct machine {
 	struct os_loop *loop;
 	machine_answer_fn answer;
 	void *answer_context;
+
+	struct alarms *alarms; /* the caller's, who sets it after the launch; NULL: none */
+	bool compromised;      /* one of its programs did what none of ours does */
 
 	enum machine_state state;
 	struct cgroups cgroups;

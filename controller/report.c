@@ -3,9 +3,12 @@
 
 #include <stdio.h>
 
+#include "alarms.h"
 #include "base/base.h"
 #include "programs.h"
 #include "quarantine.h"
+
+#define EVENTS_SHOWN 8u
 
 static const char *const machine_states[] = {
 	[MACHINE_STARTING] = "starting", [MACHINE_RUNNING] = "running", [MACHINE_PAUSED] = "paused",
@@ -104,13 +107,15 @@ json_t *report_make(const struct machine *machine)
 	char cores[CPUS_TEXT_SIZE];
 
 	cpus_format(&machine->cgroups.cores, cores);
-	return json_pack("{s:i,s:s,s:s,s:I,s:I,s:i,s:s,s:s,s:i,s:s,s:o,s:o,s:o}", "code", 0, "name",
-			 instance->name, "state", machine_states[machine->state], "uptime_ms",
+	return json_pack("{s:i,s:s,s:s,s:b,s:I,s:I,s:i,s:s,s:s,s:i,s:s,s:o,s:o,s:o,s:o}", "code", 0,
+			 "name", instance->name, "state", machine_states[machine->state],
+			 "compromised", machine->compromised, "uptime_ms",
 			 (json_int_t)((os_now() - machine->started) / NS_PER_MS), "memory",
 			 (json_int_t)instance->memory, "cpus", (int)instance->cpus, "cores", cores,
 			 "limits", machine->cgroups.limits, "pid",
 			 watch_runs(hypervisor) ? (int)hypervisor->pid : 0, "text",
 			 hypervisor->view.text, "counters",
 			 counters(hypervisor, hypervisor_counters, ARRAY_LEN(hypervisor_counters)),
-			 "cards", report_slots(machine), "host", report_host());
+			 "cards", report_slots(machine), "host", report_host(), "events",
+			 alarms_of(machine->alarms, instance->name, EVENTS_SHOWN));
 }

@@ -122,6 +122,7 @@ static int begin(struct unit *unit, struct error *error)
 		ret = machine_launch(&unit->machine, instance,
 				     UID_BASE + unit->index * LAUNCH_USERS_PER_INSTANCE,
 				     unit->fleet->loop, fleet_answer, unit, error);
+		unit->machine.alarms = &unit->fleet->alarms;
 		/* Of the cards that did not get into a slot. */
 		for (size_t i = 0; ret < 0 && i < instance->card_count; i++) {
 			if (instance->cards[i].kind)

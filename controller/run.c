@@ -18,6 +18,7 @@
 #include "host.h"
 #include "run.h"
 #include "account.h"
+#include "alarms.h"
 #include "verbs.h"
 
 #define FINISH_CONSOLE_MS 2000
@@ -41,6 +42,7 @@ struct run {
 	struct console shown;
 	struct verbs verbs;
 	struct account account;
+	struct alarms alarms;
 };
 
 static void usage(FILE *to)
@@ -258,6 +260,8 @@ static int start(struct run *run, struct error *error)
 	/* 5. The audit log. */
 	if (ret == 0)
 		ret = open_account(run, error);
+	if (ret == 0)
+		alarms_open(&run->alarms, &run->account.audit);
 	/* 6. Nothing is opened any more that others could speak to. */
 	if (ret == 0)
 		ret = confine(run->tpm, error);
@@ -265,6 +269,7 @@ static int start(struct run *run, struct error *error)
 	if (ret == 0)
 		ret = machine_launch(&run->machine, &run->instance, launch_users_of_process(),
 				     run->loop, verbs_answer, &run->verbs, error);
+	run->machine.alarms = &run->alarms;
 	if (ret == 0)
 		console_begin(&run->shown, run->machine.console.view, run->out);
 	return ret;
@@ -275,6 +280,8 @@ static int turn(struct run *run)
 	int pause = machine_turn(&run->machine);
 
 	console_turn(&run->shown);
+	if (alarms_turn(&run->alarms, os_now()))
+		pause = (int)min_u64((uint64_t)pause, ALARMS_PAUSE_MS);
 	if (run->shown.out >= 0)
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)run->shown.pause_ms);
 	return (int)min_u64((uint64_t)pause, (uint64_t)verbs_turn(&run->verbs));
@@ -301,6 +308,7 @@ static int until_end(struct run *run)
 static void finish(struct run *run)
 {
 	verbs_close(&run->verbs);
+	alarms_close(&run->alarms);
 	audit_close(&run->account.audit);
 	if (run->machine.instance)
 		machine_free(&run->machine);
@@ -316,7 +324,8 @@ int run_main(int argc, char **argv)
 			  .signals = -1,
 			  .out = -1,
 			  .verbs = VERBS_NONE,
-			  .account = ACCOUNT_NONE};
+			  .account = ACCOUNT_NONE,
+			  .alarms = ALARMS_NONE};
 	struct error error = {0};
 	int code = read_options(&run, argc, argv);
 

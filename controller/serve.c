@@ -212,6 +212,8 @@ static int open_audit(struct serve *serve, struct error *error)
 		ret = audit_open(&serve->fleet.audit, path, &AUDIT_LIMITS, error);
 	if (ret == 0)
 		ret = keep_apart(serve, path, error);
+	if (ret == 0)
+		alarms_open(&serve->fleet.alarms, &serve->fleet.audit);
 	return ret == 0 ? audit_write(&serve->fleet.audit, &record, error) : ret;
 }
 
@@ -284,6 +286,7 @@ static struct serve *make_serve(void)
 	serve->server.socket = -1;
 	serve->fleet.audit = AUDIT_NONE;
 	serve->fleet.book = BOOK_NONE;
+	serve->fleet.alarms = ALARMS_NONE;
 	serve->fleet.answered = server_answered;
 	serve->fleet.context = &serve->server;
 	return serve;

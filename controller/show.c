@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "os/fd.h"
@@ -48,6 +49,11 @@ static void show_limits(const json_t *status)
 	       cores);
 }
 
+static const char *compromised(const json_t *status)
+{
+	return json_is_true(json_object_get(status, "compromised")) ? "COMPROMISED; " : "";
+}
+
 void show_status(const json_t *status)
 {
 	const json_t *cards = json_object_get(status, "cards");
@@ -56,13 +62,14 @@ void show_status(const json_t *status)
 	double seconds = (double)json_integer_value(uptime) / 1000;
 
 	if (!uptime) {
-		printf("%s: %s: %s\n", text_of(status, "name"), text_of(status, "state"),
-		       text_of(status, "text"));
+		printf("%s: %s: %s%s\n", text_of(status, "name"), text_of(status, "state"),
+		       compromised(status), text_of(status, "text"));
 		return;
 	}
-	printf("%s: %s for %.1f s, %lld MiB, %lld cpus, pid %lld\n", text_of(status, "name"),
-	       text_of(status, "state"), seconds, (long long)(number_of(status, "memory") >> 20),
-	       (long long)number_of(status, "cpus"), (long long)number_of(status, "pid"));
+	printf("%s: %s%s for %.1f s, %lld MiB, %lld cpus, pid %lld\n", text_of(status, "name"),
+	       compromised(status), text_of(status, "state"), seconds,
+	       (long long)(number_of(status, "memory") >> 20), (long long)number_of(status, "cpus"),
+	       (long long)number_of(status, "pid"));
 	if (restarts)
 		printf("restarts: %lld, the last after: %s\n", (long long)restarts,
 		       text_of(status, "last"));
@@ -73,6 +80,28 @@ void show_status(const json_t *status)
 		       "reads", "writes");
 	for (size_t i = 0; i < json_array_size(cards); i++)
 		show_card(json_array_get(cards, i));
+	show_events(json_object_get(status, "events"));
+}
+
+static void show_event(const json_t *event)
+{
+	time_t when = (time_t)(number_of(event, "when_ms") / 1000);
+	struct tm parts;
+	char text[32] = "";
+
+	if (gmtime_r(&when, &parts))
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+	printf("event %lld  %s  %-11s  %s/%s, pid %lld: %s%s%s\n",
+	       (long long)number_of(event, "number"), text, text_of(event, "kind"),
+	       text_of(event, "instance"), text_of(event, "program"),
+	       (long long)number_of(event, "pid"), text_of(event, "text"),
+	       *text_of(event, "evidence") ? ": " : "", text_of(event, "evidence"));
+}
+
+void show_events(const json_t *events)
+{
+	for (size_t i = 0; i < json_array_size(events); i++)
+		show_event(json_array_get(events, i));
 }
 
 void show_list(const json_t *list)
@@ -83,10 +112,11 @@ void show_list(const json_t *list)
 	for (size_t i = 0; i < json_array_size(instances); i++) {
 		const json_t *instance = json_array_get(instances, i);
 
-		printf("%-24s %-16s %8lld %5lld %8lld  %s\n", text_of(instance, "name"),
+		printf("%-24s %-16s %8lld %5lld %8lld  %s%s\n", text_of(instance, "name"),
 		       text_of(instance, "state"), (long long)(number_of(instance, "memory") >> 20),
 		       (long long)number_of(instance, "cpus"),
-		       (long long)number_of(instance, "restarts"), text_of(instance, "text"));
+		       (long long)number_of(instance, "restarts"), compromised(instance),
+		       text_of(instance, "text"));
 	}
 }
 

@@ -8,6 +8,8 @@
 void show_status(const json_t *status);
 /* Of a host: {"instances": [...]}. */
 void show_list(const json_t *list);
+/* Security events: an array of them. */
+void show_events(const json_t *events);
 void show_json(const json_t *json);
 /* Copies to standard output until the end of either; returns an exit code. */
 int show_stream(int fd);

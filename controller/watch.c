@@ -79,10 +79,15 @@ static int set_field(const struct watch *watch, size_t offset, uint32_t value)
 	return os_pwrite_all(watch->status.fd, &value, sizeof(value), offset);
 }
 
-/* What the last process was is not what the next one is. */
+/* What the last process was is not what the next one is. Of a page that is not one nothing stays.
+ */
 static int forget_state(struct watch *watch)
 {
+	static const struct status_page empty;
+
 	watch->view.state = STATUS_STARTING;
+	if (watch->broken)
+		return os_pwrite_all(watch->status.fd, &empty, sizeof(empty), 0);
 	return set_field(watch, offsetof(struct status_page, state), STATUS_STARTING);
 }
 
@@ -94,7 +99,7 @@ int watch_restart(struct watch *watch, struct launch *launch, struct error *erro
 		return error_set(error, -ret, "status page: %s", strerror(-ret));
 	area_free(&watch->words);
 	watch->pid = 0;
-	watch->exited = watch->broken = false;
+	watch->exited = watch->broken = watch->spoke = false;
 	watch->exit_code = watch->signal = 0;
 	return run(watch, watch->status.fd, launch, error);
 }
@@ -195,6 +200,8 @@ static void how_it_died(const struct watch *watch, char *text, size_t size)
 {
 	if (watch->broken)
 		snprintf(text, size, "its status page is not one");
+	else if (watch->spoke)
+		snprintf(text, size, "it spoke where nobody is to");
 	else if (!watch->exited)
 		snprintf(text, size, "it still runs");
 	else if (watch->signal == SIGSYS)

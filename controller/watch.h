@@ -25,6 +25,8 @@ struct watch {
 	struct area words;
 	struct status_view view; /* as of the last look */
 	bool broken;		 /* the page does not hold to its format */
+	bool spoke;		 /* where nobody is to: examine.c */
+	pid_t examined;		 /* of this one a security event has been raised */
 	bool exited;
 	int exit_code; /* after exit: 0..255, or -1 */
 	int signal;    /* that ended it, or 0 */

@@ -50,9 +50,9 @@ _karuta_controller() {
 	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" = 3 ]; then
-		words='list status launch start forget attach detach update resize stop kill reset pause resume'
+		words='list status events launch start forget attach detach update resize stop kill reset pause resume'
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'instance= card= spec= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'instance= card= spec= since= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
 		return
 	elif [[ ${COMP_WORDS[1]} == @(call|serve) ]]; then
 		return

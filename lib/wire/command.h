@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Commands from the controller to a hypervisor, and to a card. They arrive on a pipe that the
- * program can only read; a hypervisor's descriptors come on a companion socket whose return
- * direction is shut down, one descriptor a message with one byte of payload, sent *before* the
+ * program can only read; a hypervisor's descriptors come on a companion socket on which it
+ * must not speak, one descriptor a message with one byte of payload, sent *before* the
  * command that uses it is written. The outcome is read from the status page (command_done,
  * command_result, text).
  *

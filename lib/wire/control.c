@@ -25,6 +25,12 @@
 const struct control_verb control_verbs[] = {
 	{"list", "all instances of the host", CONTROL_READER, false, 0, {{0}}},
 	{"status", "what an instance and its cards do", CONTROL_READER, false, 1, {INSTANCE}},
+	{"events",
+	 "security events with a number above since",
+	 CONTROL_READER,
+	 false,
+	 1,
+	 {{.name = "since", .type = CONTROL_NUMBER, .most = INT64_MAX}}},
 	{"launch",
 	 "start an instance; spec is a karuta-instance(5)",
 	 CONTROL_OPERATOR,

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fake_programs.h"
@@ -69,6 +70,34 @@ static void stay(void)
 {
 	for (;;)
 		poll(NULL, 0, -1);
+}
+
+/* In the file "did": when, in ms since 1970. */
+static void note_time(void)
+{
+	int file = open("did", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (file < 0 ||
+	    dprintf(file, "%lld", (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000) < 0)
+		_exit(88);
+	close(file);
+}
+
+static bool does_what_none_does(const char *kind, struct status_page *page)
+{
+	if (!strcmp(kind, "SNEAKY") || !strcmp(kind, "GARBLED"))
+		note_time();
+	if (!strcmp(kind, "SNEAKY")) {
+		dprintf(STDERR_FILENO, "let me out\n");
+		return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) >= 0;
+	}
+	if (strcmp(kind, "GARBLED") != 0)
+		return false;
+	memset(page, 0xa5, STATUS_PAGE_SIZE);
+	stay();
+	return true;
 }
 
 struct hypervisor {
@@ -167,6 +196,12 @@ static void start(struct hypervisor *hypervisor)
 	status_set(hypervisor->page, STATUS_RUNNING, STATUS_REASON_NONE, "");
 	if (is(hypervisor, "BRIEF"))
 		hypervisor->ends_at = os_now() + 200 * NS_PER_MS;
+	does_what_none_does(hypervisor->kind, hypervisor->page);
+	if (is(hypervisor, "CHATTY")) {
+		note_time();
+		if (send(hypervisor->descriptors, "hello", 5, MSG_NOSIGNAL) < 0)
+			_exit(87);
+	}
 	if (!is(hypervisor, "DYING"))
 		return;
 	os_close(&hypervisor->descriptors);
@@ -219,7 +254,7 @@ static int hand_over(struct hypervisor *hypervisor, uint32_t id)
 	if (os_send(hypervisor->other, &iov, 1, links, count, 0) < 0)
 		return -EPIPE;
 	if (is(hypervisor, "GREEDY"))
-		pause();
+		stay();
 	_exit(0);
 }
 
@@ -456,6 +491,11 @@ static bool obey(int commands, const char *kind, struct status_page *page)
 		_exit(91);
 	if (!strcmp(kind, "MUTE"))
 		return true;
+	does_what_none_does(kind, page);
+	if (!strcmp(kind, "BOSSY"))
+		status_count(page, STATUS_CARD_PROTOCOL_ERRORS, 3);
+	if (!strcmp(kind, "NAUGHTY"))
+		status_count(page, STATUS_CARD_SECURITY_EVENTS, 2);
 	snprintf(text, sizeof(text), "%s %llu", words[command.verb],
 		 (unsigned long long)command.size);
 	if (!strcmp(kind, "STIFF"))
@@ -502,6 +542,12 @@ void fake_card(int argc, char **argv)
 		stay();
 	if (!strcmp(kind, "LATE"))
 		sleep(1);
+	if (!strcmp(kind, "CHATTY")) {
+		note_time();
+		if (send(bus, "hello", 5, MSG_NOSIGNAL) < 0)
+			_exit(87);
+		stay();
+	}
 	list_descriptors(text, sizeof(text) - 64);
 	used = strlen(text);
 	used += (size_t)snprintf(text + used, 8, "key=");

@@ -25,6 +25,9 @@
  *   OFF   has its guest power off when it is to hand over
  *   GREEDY hands over and stays
  *   DYING closes its descriptor channel when started; is gone a while later
+ *   SNEAKY makes a socket when started
+ *   GARBLED writes nonsense over its status page when started
+ *   CHATTY speaks on its descriptor channel when started
  */
 _Noreturn void fake_hypervisor(int argc, char **argv);
 
@@ -39,6 +42,11 @@ _Noreturn void fake_hypervisor(int argc, char **argv);
  *   STIFF refuses commands
  *   FRAIL dies of a command
  *   MUTE  does not answer commands
+ *   SNEAKY makes a socket when commanded
+ *   GARBLED writes nonsense over its status page when commanded
+ *   CHATTY speaks on its bus before anybody else does
+ *   BOSSY counts three protocol errors with each command
+ *   NAUGHTY counts two things that no guest may do with each command
  * A card without a store is good. Its status text: the descriptors that it has, and the key.
  */
 _Noreturn void fake_card(int argc, char **argv);

@@ -153,5 +153,6 @@ cat >bad.json <<END
 { "name": "bad", "memory": "64M", "kernel": "$guest", "cards": [{ "name": "d", "kind": "volume", "store": "data.vol", "key_fd": 5 }] }
 END
 refuse "a volume whose key is too short" 'card d (slot 1): .*key' karuta-controller run bad.json 5<<<short
+check "nothing was taken for an attack" eval '! grep -h "SECURITY EVENT" ./*.notes | grep -v ": guest: "'
 check "nothing is left running" eval '! programs'
 finish

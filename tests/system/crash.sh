@@ -94,5 +94,6 @@ check "status says that it failed" sh -c "karuta-controller status crash | awk '
 karuta-controller detach crash end >/dev/null
 wait $controller
 check "power-off ends the instance with 0" test $? = 0
+check "nothing of it was taken for an attack" eval '! grep -h "SECURITY EVENT" notes | grep -v ": guest: "'
 [ $failures = 0 ] || sed 's/^/# /' console notes updates | tail -n 300
 finish

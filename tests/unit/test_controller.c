@@ -485,6 +485,25 @@ static void no_command_without_its_line(void **state)
 	assert_int_equal(sh("./karuta-controller audit verify audit"), 0);
 }
 
+static void a_card_that_writes_garbage_over_its_page_is_told_of(void **state)
+{
+	pid_t pid = run_until_running("GOOD", "{\"kind\": \"volume\", \"name\": \"v\", \"store\": "
+					      "\"garbled.vol\", \"key_fd\": 50}");
+
+	(void)state;
+	assert_int_equal(VERB("status test"), 0);
+	assert_false(says("COMPROMISED"));
+	VERB("resize test v 2M");
+	for (unsigned i = 0; i < SECONDS * 20; i++) {
+		assert_int_equal(VERB("status test"), 0);
+		if (says("event 1 "))
+			break;
+		usleep(50000);
+	}
+	assert_true(says("test: COMPROMISED; ") && says("test/v, pid ") && says("page a5a5a5"));
+	kill_instance(pid);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,6 +529,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(console_is_followed),
 		cmocka_unit_test(every_command_is_in_the_audit_log),
 		cmocka_unit_test(no_command_without_its_line),
+		cmocka_unit_test(a_card_that_writes_garbage_over_its_page_is_told_of),
 	};
 
 	be_what_is_launched(argc, argv);

@@ -137,9 +137,29 @@ static void it_connects_to_nobody_and_runs_descriptors(void **state)
 			 0);
 	assert_int_not_equal(sh("grep -E '(connect|sendto|sendmsg.*sin6?_port)\\(' trace"), 0);
 	assert_int_equal(sh("grep -c listen\\( trace; grep -c execve\\( trace; "
-			    "grep execveat trace | grep -vc 'execveat([0-9]*, \"\"'"),
+			    "grep 'execveat(' trace | grep -vc "
+			    "'execveat([0-9]*, \"\", .*AT_EMPTY_PATH'"),
 			 1);
 	assert_string_equal(output, "1\n1\n0\n");
+	/* Once it listens there are no other sockets, and what was started was from descriptors. */
+	assert_int_not_equal(sh("sed '1,/listen(/d' trace | grep -E '(socket|bind|execve)\\('"), 0);
+	assert_int_equal(sh("sed '1,/listen(/d' trace | grep -c 'execveat('"), 0);
+	assert_int_not_equal(sh("grep SIGSYS trace"), 0);
+}
+
+/* For good: what it starts has it too. Of the network there is a loop device, which is down. */
+static void it_is_confined(void **state)
+{
+	(void)state;
+	launch("jailed");
+	assert_int_equal(sh("for i in %d $(pgrep -P %d); do grep -h -e '^Seccomp:.2' -e "
+			    "'^NoNewPrivs:.1' /proc/$i/status; done | wc -l",
+			    daemon_pid, daemon_pid),
+			 0);
+	assert_string_equal(output, "4\n");
+	if (geteuid() == 0)
+		assert_int_equal(sh("test $(wc -l </proc/%d/net/dev) = 3", daemon_pid), 0);
+	kill_one("jailed");
 }
 
 static void roles_are_kept(void **state)
@@ -409,6 +429,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(instances_have_users_of_their_own),
 		cmocka_unit_test(there_is_one_socket),
 		cmocka_unit_test(it_connects_to_nobody_and_runs_descriptors),
+		cmocka_unit_test(it_is_confined),
 		cmocka_unit_test(roles_are_kept),
 		cmocka_unit_test(wrong_certificates_are_refused),
 		cmocka_unit_test(wrong_hosts_are_refused),

@@ -30,7 +30,7 @@ static int begin(void **state)
 	publish(".", "");
 	port = first_port + 1;
 	if (sh("./karuta-controller serve --listen 127.0.0.1:%d --ca ca.pem --cert host.pem --key "
-	       "host.key --crl crl.pem --files srv --state state --audit audit2 >notes2 2>&1 & "
+	       "host.key --crl crl.pem --files srv --state state2 --audit audit2 >notes2 2>&1 & "
 	       "echo $! "
 	       ">daemon",
 	       port) != 0)
@@ -45,7 +45,7 @@ static int end(void **state)
 	port = first_port;
 	return sh(
 		"kill $(cat daemon); while kill -0 $(cat daemon); do sleep 0.05; done 2>/dev/null; "
-		"rm -rf audit2 index.txt*");
+		"rm -rf audit2 state2 index.txt*");
 }
 
 static void the_revoked_are_refused_and_others_are_not(void **state)
@@ -98,7 +98,7 @@ static void without_its_list_it_does_not_start(void **state)
 {
 	(void)state;
 	assert_int_equal(sh("./karuta-controller serve --listen 127.0.0.1:1 --ca ca.pem --cert "
-			    "host.pem --key host.key --crl missing --files srv --state state "
+			    "host.pem --key host.key --crl missing --files srv --state state2 "
 			    "--audit audit3"),
 			 1);
 	assert_true(says("missing: No such file"));

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "alarms.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/base.h"
+#include "os/clock.h"
+
+/* The kernel writes its log from a thread of its own. */
+#define KERNEL_LOG_DEADLINE (300 * NS_PER_MS)
+
+static const char *const kinds[] = {
+	[ALARM_SYSTEM_CALL] = "system-call",
+	[ALARM_STATUS_PAGE] = "status-page",
+	[ALARM_MESSAGE] = "message",
+	[ALARM_BUS] = "bus",
+	[ALARM_GUEST] = "guest",
+};
+
+void alarms_open(struct alarms *alarms, struct audit *audit)
+{
+	*alarms = (struct alarms){.audit = audit};
+	kernel_log_open(&alarms->kernel_log);
+}
+
+/* ---- raising ---- */
+
+static void note(const struct alarm *alarm)
+{
+	fprintf(stderr, "karuta-controller: %s: SECURITY EVENT %llu: %s: %s, pid %d: %s%s%s\n",
+		alarm->instance, (unsigned long long)alarm->number, kinds[alarm->kind],
+		alarm->program, alarm->pid, alarm->text, alarm->evidence[0] ? ": " : "",
+		alarm->evidence);
+}
+
+/* Nobody ordered it: there is nothing to be refused if it cannot be written. */
+static void write_line(struct alarms *alarms, const struct alarm *alarm)
+{
+	char object[sizeof(alarm->instance) + sizeof(alarm->program) + 1];
+	char text[sizeof(alarm->text) + sizeof(alarm->evidence) + 64];
+	struct audit_record record = {
+		.caller = "controller", .verb = "event", .object = object, .text = text};
+	struct error error = {0};
+
+	snprintf(object, sizeof(object), "%s/%s", alarm->instance, alarm->program);
+	snprintf(text, sizeof(text), "%s: pid %d: %s; %s", kinds[alarm->kind], alarm->pid,
+		 alarm->text, alarm->evidence);
+	if (audit_write(alarms->audit, &record, &error) < 0)
+		fprintf(stderr, "karuta-controller: %s\n", error.text);
+}
+
+static void keep(struct alarms *alarms, const struct alarm *alarm)
+{
+	if (alarm->kind == ALARM_GUEST || alarm->again) {
+		alarms->guests[alarms->next_guest] = *alarm;
+		alarms->next_guest = (alarms->next_guest + 1) % ALARMS_GUESTS;
+	} else {
+		alarms->programs[alarms->next_program] = *alarm;
+		alarms->next_program = (alarms->next_program + 1) % ALARMS_PROGRAMS;
+	}
+}
+
+static void publish(struct alarms *alarms, struct alarm *alarm)
+{
+	alarm->number = ++alarms->last;
+	keep(alarms, alarm);
+	if (alarm->again)
+		return;
+	note(alarm);
+	write_line(alarms, alarm);
+}
+
+static int64_t wall_clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / (int64_t)NS_PER_MS;
+}
+
+void alarms_raise(struct alarms *alarms, const struct alarm *alarm)
+{
+	struct alarm raised = *alarm;
+
+	raised.when_ms = wall_clock_ms();
+	for (size_t i = 0; alarm->kind == ALARM_SYSTEM_CALL && i < ALARMS_PENDING; i++) {
+		if (alarms->pending[i].until)
+			continue;
+		alarms->pending[i].alarm = raised;
+		alarms->pending[i].until = os_now() + KERNEL_LOG_DEADLINE;
+		return;
+	}
+	publish(alarms, &raised);
+}
+
+/* The call before the last words: these are the program's, who is taken for hostile. */
+static void add_call(struct alarm *alarm, int call)
+{
+	char words[ALARM_EVIDENCE / 2], name[64];
+
+	snprintf(words, sizeof(words), "%s", alarm->evidence);
+	kernel_log_name(call, name, sizeof(name));
+	snprintf(alarm->evidence, sizeof(alarm->evidence), "system call %s%s%s", name,
+		 words[0] ? "; " : "", words);
+}
+
+bool alarms_turn(struct alarms *alarms, uint64_t now)
+{
+	bool waits = false;
+
+	for (size_t i = 0; i < ALARMS_PENDING; i++) {
+		struct alarm *alarm = &alarms->pending[i].alarm;
+		int call;
+
+		if (!alarms->pending[i].until)
+			continue;
+		call = kernel_log_find(&alarms->kernel_log, alarm->pid);
+		if (call < 0 && alarms->kernel_log.fd >= 0 && now < alarms->pending[i].until) {
+			waits = true;
+			continue;
+		}
+		if (call >= 0)
+			add_call(alarm, call);
+		alarms->pending[i].until = 0;
+		publish(alarms, alarm);
+	}
+	return waits;
+}
+
+void alarms_close(struct alarms *alarms)
+{
+	while (alarms_turn(alarms, os_now()))
+		poll(NULL, 0, ALARMS_PAUSE_MS);
+	kernel_log_close(&alarms->kernel_log);
+}
+
+/* ---- telling ---- */
+
+static json_t *describe(const struct alarm *alarm)
+{
+	return json_pack("{s:I,s:I,s:s,s:s,s:s,s:i,s:s,s:s}", "number", (json_int_t)alarm->number,
+			 "when_ms", (json_int_t)alarm->when_ms, "kind", kinds[alarm->kind],
+			 "instance", alarm->instance, "program", alarm->program, "pid",
+			 (int)alarm->pid, "text", alarm->text, "evidence", alarm->evidence);
+}
+
+/* The first after `number`; NULL: there is none. */
+static const struct alarm *first_after(const struct alarms *alarms, uint64_t number)
+{
+	const struct alarm *found = NULL;
+
+	for (size_t i = 0; i < ALARMS_PROGRAMS + ALARMS_GUESTS; i++) {
+		const struct alarm *alarm = i < ALARMS_PROGRAMS
+						    ? &alarms->programs[i]
+						    : &alarms->guests[i - ALARMS_PROGRAMS];
+
+		if (alarm->number > number && (!found || alarm->number < found->number))
+			found = alarm;
+	}
+	return found;
+}
+
+json_t *alarms_list(const struct alarms *alarms, uint64_t since)
+{
+	json_t *list = json_array();
+	const struct alarm *alarm = first_after(alarms, since);
+
+	for (; list && alarm && json_array_size(list) < ALARMS_LISTED;
+	     alarm = first_after(alarms, alarm->number))
+		json_array_append_new(list, describe(alarm));
+	return json_pack("{s:o,s:I,s:b}", "events", list, "last", (json_int_t)alarms->last, "more",
+			 alarm != NULL);
+}
+
+json_t *alarms_of(const struct alarms *alarms, const char *instance, unsigned most)
+{
+	json_t *list = json_array();
+
+	for (const struct alarm *alarm = alarms ? first_after(alarms, 0) : NULL; list && alarm;
+	     alarm = first_after(alarms, alarm->number)) {
+		if (strcmp(alarm->instance, instance) != 0)
+			continue;
+		json_array_append_new(list, describe(alarm));
+		if (json_array_size(list) > most)
+			json_array_remove(list, 0);
+	}
+	return list;
+}
