@@ -256,56 +256,6 @@ int cgroups_begin(struct cgroups *cgroups, const struct instance *instance,
 	return ret;
 }
 
-/* -ENOENT: it is not in this group. -EWOULDBLOCK: somebody has it. */
-static int adopt_from(struct cgroups *cgroups, int group, unsigned available)
-{
-	CLEANUP_CLOSE int instance = os_cgroup_open(group, cgroups->name);
-	int ret = instance < 0 ? instance : os_cgroup_try_lock(instance);
-
-	if (ret < 0)
-		return ret;
-	cgroups->available = available & cgroup_enable(instance);
-	cgroups->instance = os_steal_fd(&instance);
-	name_limits(cgroups);
-	return 0;
-}
-
-static int read_cores(struct cgroups *cgroups)
-{
-	char text[CPUS_TEXT_SIZE];
-	int ret = os_read_text(cgroups->instance, "cpuset.cpus", text, sizeof(text));
-
-	return ret < 0 ? ret : cpus_parse(&cgroups->cores, text);
-}
-
-int cgroups_adopt(struct cgroups *cgroups, const char *name, const struct cgroups_host *host,
-		  struct error *error)
-{
-	struct tree tree = TREE_NONE;
-	const char *why;
-	int ret;
-
-	*cgroups = CGROUPS_NONE;
-	cgroups->host = *host;
-	snprintf(cgroups->limits, sizeof(cgroups->limits), "none: as at its start");
-	if (!name[0])
-		return 0;
-	snprintf(cgroups->name, sizeof(cgroups->name), "%s", name);
-	ret = open_tree(&tree, host, &why);
-	if (ret == 0)
-		ret = adopt_from(cgroups, tree.shared, tree.controllers);
-	if (ret == -ENOENT) {
-		ret = adopt_from(cgroups, tree.whole, tree.controllers);
-		if (ret == 0)
-			ret = read_cores(cgroups);
-	}
-	close_tree(&tree);
-	if (ret == 0)
-		return 0;
-	os_close(&cgroups->instance);
-	return error_set(error, -ret, "cgroup %s: %s", name, strerror(-ret));
-}
-
 void cgroups_end(struct cgroups *cgroups)
 {
 	bool whole = has_cores(cgroups);

@@ -55,11 +55,6 @@ struct cgroups {
 
 int cgroups_begin(struct cgroups *cgroups, const struct instance *instance,
 		  const struct cgroups_host *host, struct error *error);
-/* Those of an instance that runs on, whose controller is gone; `name` is what cgroups->name was
- * there, "" if there were no limits. On an error its programs keep those that they have, and new
- * ones have none. */
-int cgroups_adopt(struct cgroups *cgroups, const char *name, const struct cgroups_host *host,
-		  struct error *error);
 /* Where the next program is to run; place->cgroup is the caller's to close. `of`: a process of the
  * instance's, which it may share a core with; 0: it is the first. */
 int cgroups_place_hypervisor(const struct cgroups *cgroups, const struct instance *instance,

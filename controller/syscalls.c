@@ -22,6 +22,9 @@
 	{                                                                                          \
 		SCMP_SYS(ioctl), why, IF_EQUAL(1, request)                                         \
 	}
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
 #define PRCTL(option, why)                                                                         \
 	{                                                                                          \
 		SCMP_SYS(prctl), why, IF_EQUAL(0, option)                                          \
@@ -94,6 +97,9 @@ const struct jail_syscall controller_syscalls[] = {
 	{SCMP_SYS(dup2), "its descriptors", {{0}}},
 	{SCMP_SYS(close_range), "and no others", {{0}}},
 	PRCTL(PR_SET_PDEATHSIG, "a program does not outlive its controller"),
+	PRCTL(PR_SET_MEMORY_MERGE, "none of its pages is shared with others"),
+	PRCTL(PR_SCHED_CORE, "an instance with whole cores has their other threads too"),
+	{SCMP_SYS(sched_setaffinity), "where its cgroup lets it run", {{0}}},
 	/* Memory: none that is written can be run. */
 	{SCMP_SYS(mmap), "memory", {{2, PROT_EXEC, 0}}},
 	{SCMP_SYS(mmap), "libraries", {{2, PROT_WRITE, 0}}},
@@ -167,6 +173,7 @@ const struct jail_syscall launched_syscalls[] = {
 	{SCMP_SYS(seccomp), "its own list", {{0}}},
 	/* The hypervisor. */
 	{SCMP_SYS(ioctl), "KVM's requests", {{1, 0xff00, 0xae00}}},
+	{SCMP_SYS(fallocate), "a guest's memory is reserved", {{0}}},
 	{SCMP_SYS(eventfd2), "interrupts, doorbells", {{0}}},
 	{SCMP_SYS(preadv2), "eventfds that a card has too", {{0}}},
 	{SCMP_SYS(tgkill), "stop a vCPU", IF_EQUAL(2, SIGUSR1)},

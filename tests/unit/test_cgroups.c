@@ -309,33 +309,6 @@ static void what_still_runs_is_left_alone(void **state)
 	cgroups_end(&cgroups);
 }
 
-static void a_successor_takes_over_what_still_runs(void **state)
-{
-	static const char *const groups[] = {"shared", "whole"};
-	struct cgroups cgroups, again;
-	char path[128];
-	struct error error;
-
-	(void)state;
-	for (unsigned cores = 0; cores < 2; cores++) {
-		launch_and_die("old", cores);
-		assert_int_equal(cgroups_adopt(&cgroups, "instance-old", &host, &error), 0);
-		assert_string_equal(cgroups.limits, "cpu cpuset memory pids");
-		assert_int_equal(cpus_is_empty(&cgroups.cores), !cores);
-		assert_int_equal(cgroups_adopt(&again, "instance-old", &host, &error),
-				 -EWOULDBLOCK);
-		assert_int_equal(again.instance, -1);
-		cgroups_end_card(&cgroups, 1);
-		cgroups_end(&cgroups);
-		snprintf(path, sizeof(path), "%s/instance-old", groups[cores]);
-		assert_false(is_there(path));
-		assert_string_equal(read_back("shared/cpuset.cpus"), "0-3");
-	}
-	assert_int_equal(cgroups_adopt(&cgroups, "", &host, &error), 0);
-	assert_string_equal(cgroups.limits, "none: as at its start");
-	assert_int_equal(cgroups_adopt(&cgroups, "instance-none", &host, &error), -ENOENT);
-}
-
 /* Launched, with no program in it yet, as another controller's is for a moment. */
 static void what_is_in_use_is_left_alone(void **state)
 {
@@ -446,7 +419,6 @@ int main(void)
 		TEST(whole_cores_are_nobody_elses),
 		TEST(what_a_dead_controller_leaves_is_removed),
 		TEST(what_still_runs_is_left_alone),
-		TEST(a_successor_takes_over_what_still_runs),
 		TEST(what_is_in_use_is_left_alone),
 		TEST(a_host_has_what_it_has),
 		TEST(a_kernel_without_swap_has_no_limit_of_it),
