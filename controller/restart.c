@@ -93,7 +93,7 @@ void restart_begin(struct machine *machine, struct slot *slot, uint64_t now)
 	if (slot->watch.exited || slot->watch.broken)
 		watch_why(&slot->watch, why, sizeof(why));
 	slot->away_since = now;
-	slot->grace = 0;
+	slot->grace = slot->lost = 0;
 	if (slot->state == SLOT_PREPARING)
 		restart_drop_update(machine, slot, "the card died meanwhile and is started again");
 	note_death(machine, slot, why, now);

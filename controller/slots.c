@@ -216,6 +216,19 @@ static bool has_died(struct slot *slot, uint64_t now)
 	return now >= slot->grace;
 }
 
+/* The hypervisor has lost it. A link ends a moment before its process does, and how that ended is
+ * worth knowing. */
+static bool is_lost(const struct machine *machine, struct slot *slot, uint64_t now)
+{
+	if (slots_seen(machine, slot) != STATUS_SLOT_WAITING) {
+		slot->lost = 0;
+		return false;
+	}
+	if (!slot->lost)
+		slot->lost = now + MACHINE_LAST_MOMENT;
+	return now >= slot->lost;
+}
+
 /* A guest that has been asked to let go is not to wait for what it will not use. */
 static bool can_return(const struct machine *machine, const struct slot *slot)
 {
@@ -228,6 +241,7 @@ static bool can_return(const struct machine *machine, const struct slot *slot)
 static bool turn_present(struct machine *machine, struct slot *slot, uint64_t now)
 {
 	bool died = has_died(slot, now);
+	bool lost = is_lost(machine, slot, now);
 
 	if (died)
 		watch_look(&machine->hypervisor);
@@ -237,7 +251,7 @@ static bool turn_present(struct machine *machine, struct slot *slot, uint64_t no
 	else if (slots_seen(machine, slot) == STATUS_SLOT_EMPTY)
 		slots_fail(machine, slot);
 	else if (slots_seen(machine, slot) != STATUS_SLOT_FAILED && can_return(machine, slot) &&
-		 (died || slots_seen(machine, slot) == STATUS_SLOT_WAITING))
+		 (died || lost))
 		restart_begin(machine, slot, now);
 	else if (died || slots_seen(machine, slot) == STATUS_SLOT_FAILED)
 		slots_fail(machine, slot);
@@ -416,7 +430,7 @@ bool slots_busy(const struct machine *machine)
 		/* A guest that has not let go in time may take for ever. */
 		if (state == SLOT_EJECTING && !machine->slots[i].ticket)
 			continue;
-		if (machine->slots[i].task.step != TASK_NONE)
+		if (machine->slots[i].task.step != TASK_NONE || machine->slots[i].lost)
 			return true;
 		if (state != SLOT_EMPTY && state != SLOT_ATTACHED && state != SLOT_FAILED)
 			return true;
