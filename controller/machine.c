@@ -9,8 +9,8 @@
 #include "fit.h"
 #include "machine.h"
 
-#define BUSY_PAUSE_MS 1 /* a program is expected to change its page soon */
-#define IDLE_PAUSE_MS 50
+#define BUSY_PAUSE_MS 1	  /* a program is expected to change its page soon */
+#define IDLE_PAUSE_MS 100 /* ends are told by pidfd; this is for what only a page tells */
 
 void machine_note(const struct machine *machine, const char *format, ...)
 {
