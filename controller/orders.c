@@ -13,7 +13,7 @@
 #include "machine.h"
 #include "os/fd.h"
 
-#define RESERVE_TIME (10 * NS_PER_S) /* of a GiB */
+#define RESERVE_TIME (NS_PER_S / 32) /* of a MiB */
 
 static const char *verb_name(enum command_verb verb)
 {
@@ -156,13 +156,13 @@ static void finish_head(struct machine *machine, int result, const char *text)
 	finish(machine, &order, result, text);
 }
 
-/* A guest's memory takes its time to be reserved: 0.2 s for a GiB, 7 s on a busy host that is
- * emulated. */
+/* A guest's memory takes its time to be reserved: 0.2 s for a GiB, but on an emulated host more
+ * than 10 s for 768 MiB. */
 static uint64_t time_for(const struct machine *machine, const struct order *order)
 {
 	if (order->verb != COMMAND_CONFIGURE)
 		return MACHINE_COMMAND_DEADLINE;
-	return MACHINE_COMMAND_DEADLINE + machine->instance->memory / GIB * RESERVE_TIME;
+	return MACHINE_COMMAND_DEADLINE + machine->instance->memory / MIB * RESERVE_TIME;
 }
 
 static void check_head(struct machine *machine, uint64_t now)
