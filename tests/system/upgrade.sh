@@ -99,7 +99,7 @@ until ended; do
 	dd if=/tmp/pattern of=$disk bs=64k seek=$at oflag=direct conv=fsync,notrunc 2>/dev/null || echo "GUEST write failed"
 	got=$(dd if=$disk bs=64k skip=$at count=4 iflag=direct 2>/tmp/why | md5sum)
 	[ "$want" = "$got" ] || echo "GUEST wrong data in round $round: $(cat /tmp/why)"
-	echo "GUEST round $round at $(now)"
+	echo "GUEST round $round at $(now) done"
 done
 wait
 # What an emulated host makes a guest say while it boots is nothing that an update has done.
@@ -109,13 +109,15 @@ echo "GUEST interrupts: $(grep -c nvme /proc/interrupts) cpus: $(nproc)"
 poweroff -f
 INIT
 start_linux upgrade '{ "slot": 1, "name": "data", "kind": "volume", "store": "data.vol", "key_fd": 5 }'
-verified() { grep -ac 'GUEST round' console; }
+# A line may be in the file in part.
+rounds_done() { grep -a 'GUEST round .* done' console; }
+verified() { rounds_done | wc -l; }
 more() { [ "$(verified)" -gt "$seen" ]; }
 # How much further the host's clock is than the guest's, in hundredths of a second, when it has just ended a round.
 ahead() {
 	seen=$(verified)
 	wait_for 60 more
-	echo $(($(date +%s%2N) - $(grep -a 'GUEST round' console | tail -n 1 | sed 's/.* at \([0-9]*\).*/\1/')))
+	echo $(($(date +%s%2N) - $(rounds_done | tail -n 1 | sed 's/.* at \([0-9]*\) done.*/\1/')))
 }
 
 check "Linux comes up and verifies" wait_for 120 heard round
