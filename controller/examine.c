@@ -187,7 +187,7 @@ void examine(struct machine *machine, uint64_t now)
 	if (hypervisor->spoke)
 		machine_fail(machine, "hypervisor: it spoke where nobody is to; it was ended");
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
-		if (machine->slots[i].state != SLOT_EMPTY)
-			check_slot(machine, &machine->slots[i], now);
+		if (machine->slots[i])
+			check_slot(machine, machine->slots[i], now);
 	}
 }

@@ -67,8 +67,6 @@ int machine_launch(struct machine *machine, struct instance *instance, uint32_t 
 				    .console = AREA_NONE,
 				    .upgrade = UPGRADE_IDLE,
 				    .started = os_now()};
-	for (unsigned i = 0; i <= COMMAND_MAX_SLOT; i++)
-		machine->slots[i] = SLOT_NONE(i);
 	ret = cgroups_begin(&machine->cgroups, instance, &CGROUPS_HOST, error);
 	if (ret == 0 && machine->cgroups.available != CGROUPS_ALL)
 		machine_note(machine, "limits: %s", machine->cgroups.limits);
@@ -188,7 +186,7 @@ int machine_turn(struct machine *machine)
 	slots_turn(machine, now);
 	if (machine->state == MACHINE_STARTING)
 		turn_start(machine);
-	if (machine->state == MACHINE_ENDING && slots_all(machine, SLOT_EMPTY)) {
+	if (machine->state == MACHINE_ENDING && !slots_left(machine)) {
 		machine->state = MACHINE_ENDED;
 		machine_note(machine, "%s", machine->outcome);
 	}

@@ -44,8 +44,8 @@
 #define RESTARTS_MAX	5u
 #define RESTARTS_WINDOW (60 * NS_PER_S)
 
+/* Of a slot that has a card. */
 enum slot_state {
-	SLOT_EMPTY,
 	SLOT_STARTING,	 /* the program runs, not READY yet */
 	SLOT_CONNECTING, /* ATTACH is on its way */
 	SLOT_ATTACHED,
@@ -128,18 +128,6 @@ struct slot {
 	unsigned death_count;
 };
 
-#define SLOT_NONE(n)                                                                               \
-	((struct slot){.number = (n),                                                              \
-		       .watch = WATCH_NONE,                                                        \
-		       .area = AREA_NONE,                                                          \
-		       .bus = LINK_NONE,                                                           \
-		       .commands = LINK_NONE,                                                      \
-		       .task = TASK_IDLE,                                                          \
-		       .kit = KIT_NONE,                                                            \
-		       .old_program = -1,                                                          \
-		       .next_commands = LINK_NONE,                                                 \
-		       .successor = WATCH_NONE})
-
 /* A command that waits for its turn; one is on its way at a time. */
 struct order {
 	enum command_verb verb;
@@ -186,7 +174,7 @@ struct machine {
 	struct area console;
 	struct orders orders;
 	struct upgrade upgrade;
-	struct slot slots[COMMAND_MAX_SLOT + 1]; /* by number; 0 is not used */
+	struct slot *slots[COMMAND_MAX_SLOT + 1]; /* by number; NULL: empty, as 0 always is */
 
 	bool start_sent;
 	uint64_t started; /* os_now() */
@@ -234,12 +222,13 @@ unsigned slots_seen(const struct machine *machine, const struct slot *slot);
 void slots_fail(struct machine *machine, struct slot *slot);
 /* The hypervisor has let go of it. */
 void slots_leave(struct slot *slot);
-/* The outcome of an order that was about a slot. */
+/* The outcome of an order that was about a slot; NULL: it is empty by now. */
 void slots_attached(struct machine *machine, struct slot *slot, int result, const char *text);
 void slots_ejecting(struct machine *machine, struct slot *slot, int result, const char *text);
 /* The hypervisor is gone: all cards are about to go. */
 void slots_end(struct machine *machine, uint64_t now);
-bool slots_all(const struct machine *machine, enum slot_state state); /* other than empty ones */
+bool slots_all(const struct machine *machine, enum slot_state state); /* that have a card */
+bool slots_left(const struct machine *machine);			      /* there still is a card */
 bool slots_busy(const struct machine *machine);
 void slots_free(struct machine *machine);
 
@@ -263,6 +252,7 @@ void restart_prepare(struct machine *machine, struct slot *slot, uint64_t now);
 void restart_drop_update(struct machine *machine, struct slot *slot, const char *why);
 /* One of the states AWAY to RELINKING. */
 void restart_turn(struct machine *machine, struct slot *slot, uint64_t now);
+/* `slot`: as for slots_attached. */
 void restart_relinked(struct machine *machine, struct slot *slot, int result, const char *text);
 /* Another program for a card that is in use; `path` NULL: the installed one. */
 int restart_update(struct machine *machine, const char *name, const char *path, uint64_t ticket,

@@ -70,11 +70,11 @@ static int write_command(struct machine *machine, const struct order *order)
  * before, so that whatever becomes of it, an older one's outcome is not taken for its own. */
 static int send_order(struct machine *machine, const struct order *order)
 {
-	struct slot *slot = &machine->slots[order->slot];
+	struct slot *slot = machine->slots[order->slot];
 	int ret = 0;
 
 	machine->orders.last_id++;
-	if (order->verb == COMMAND_RELINK && slot->state != SLOT_RELINKING)
+	if (order->verb == COMMAND_RELINK && (!slot || slot->state != SLOT_RELINKING))
 		return -ECANCELED;
 	if (order->verb == COMMAND_ATTACH || order->verb == COMMAND_RELINK) {
 		struct link *bus = &slot->bus;
@@ -112,7 +112,7 @@ static void switched(struct machine *machine, struct order *order, int result, c
 
 static void finish(struct machine *machine, struct order *order, int result, const char *text)
 {
-	struct slot *slot = &machine->slots[order->slot];
+	struct slot *slot = machine->slots[order->slot];
 
 	if (result < 0 && !text[0])
 		text = strerror(-result);

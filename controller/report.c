@@ -16,12 +16,11 @@ static const char *const machine_states[] = {
 };
 
 static const char *const slot_states[] = {
-	[SLOT_EMPTY] = "empty",		 [SLOT_STARTING] = "starting",
-	[SLOT_CONNECTING] = "starting",	 [SLOT_ATTACHED] = "attached",
-	[SLOT_EJECTING] = "ejecting",	 [SLOT_LEAVING] = "leaving",
-	[SLOT_FAILED] = "failed",	 [SLOT_PREPARING] = "updating",
-	[SLOT_AWAY] = "restarting",	 [SLOT_RETURNING] = "restarting",
-	[SLOT_RELINKING] = "restarting",
+	[SLOT_STARTING] = "starting",	 [SLOT_CONNECTING] = "starting",
+	[SLOT_ATTACHED] = "attached",	 [SLOT_EJECTING] = "ejecting",
+	[SLOT_LEAVING] = "leaving",	 [SLOT_FAILED] = "failed",
+	[SLOT_PREPARING] = "updating",	 [SLOT_AWAY] = "restarting",
+	[SLOT_RETURNING] = "restarting", [SLOT_RELINKING] = "restarting",
 };
 
 struct counter {
@@ -80,8 +79,8 @@ static json_t *report_slots(const struct machine *machine)
 	json_t *list = json_array();
 
 	for (unsigned i = 1; list && i <= COMMAND_MAX_SLOT; i++) {
-		if (machine->slots[i].state != SLOT_EMPTY)
-			json_array_append_new(list, report_slot(&machine->slots[i]));
+		if (machine->slots[i])
+			json_array_append_new(list, report_slot(machine->slots[i]));
 	}
 	return list;
 }

@@ -163,10 +163,10 @@ static void turn_returning(struct machine *machine, struct slot *slot, uint64_t 
 
 void restart_relinked(struct machine *machine, struct slot *slot, int result, const char *text)
 {
-	uint64_t now = os_now(), us = (now - slot->away_since) / 1000;
+	uint64_t now = os_now(), us;
 	char answer[128];
 
-	if (slot->state != SLOT_RELINKING)
+	if (!slot || slot->state != SLOT_RELINKING)
 		return;
 	if (result < 0) {
 		did_not_return(machine, slot, text, now);
@@ -175,6 +175,7 @@ void restart_relinked(struct machine *machine, struct slot *slot, int result, co
 	slot->state = SLOT_ATTACHED;
 	slot->death[0] = '\0';
 	os_close(&slot->old_program);
+	us = (now - slot->away_since) / 1000;
 	snprintf(answer, sizeof(answer), CARD_FORMAT " goes on after %llu.%llu ms", CARD(slot),
 		 (unsigned long long)(us / 1000), (unsigned long long)(us % 1000 / 100));
 	machine_note(machine, "%s", answer);

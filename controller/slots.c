@@ -3,7 +3,7 @@
  * The life of a card in its slot. Every state that waits has a deadline; what happens at it is in
  * the state's own function below.
  *
- *	STARTING -> CONNECTING -> ATTACHED -> EJECTING -> LEAVING -> EMPTY
+ *	STARTING -> CONNECTING -> ATTACHED -> EJECTING -> LEAVING -> (empty)
  *	    |            |            |           |          ^
  *	    +------------+-> LEAVING  +-----------+-> FAILED + (detach)
  *
@@ -27,33 +27,50 @@ unsigned slots_seen(const struct machine *machine, const struct slot *slot)
 	return machine->hypervisor.view.slots[slot->number];
 }
 
-static void make_empty(const struct machine *machine, struct slot *slot)
+static struct slot *make_slot(unsigned number)
 {
-	unsigned number = slot->number;
+	struct slot *slot = malloc(sizeof(*slot));
 
+	if (!slot)
+		return NULL;
+	*slot = (struct slot){.number = number,
+			      .watch = WATCH_NONE,
+			      .area = AREA_NONE,
+			      .bus = LINK_NONE,
+			      .commands = LINK_NONE,
+			      .task = TASK_IDLE,
+			      .kit = KIT_NONE,
+			      .old_program = -1,
+			      .next_commands = LINK_NONE,
+			      .successor = WATCH_NONE};
+	return slot;
+}
+
+static void make_empty(struct machine *machine, struct slot *slot)
+{
 	/* No process is left that uses the rest. */
 	watch_free(&slot->watch);
 	watch_free(&slot->successor);
-	cgroups_end_card(&machine->cgroups, number);
+	cgroups_end_card(&machine->cgroups, slot->number);
 	area_free(&slot->area);
 	link_close(&slot->bus);
 	link_close(&slot->commands);
 	link_close(&slot->next_commands);
 	os_close(&slot->task.target);
 	clone_free(&slot->task.clone);
-	if (slot->card.kind)
-		card_spec_free(&slot->card);
+	card_spec_free(&slot->card);
 	os_close(&slot->kit.program);
 	os_close(&slot->kit.store);
 	key_free(&slot->kit.key);
 	os_close(&slot->old_program);
-	*slot = SLOT_NONE(number);
+	machine->slots[slot->number] = NULL;
+	free(slot);
 }
 
 static unsigned first_empty(const struct machine *machine)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
-		if (machine->slots[i].state == SLOT_EMPTY)
+		if (!machine->slots[i])
 			return i;
 	}
 	return 0;
@@ -65,14 +82,14 @@ struct slot *slots_find(struct machine *machine, const char *name)
 	unsigned long number = strtoul(name, &end, 10);
 
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
-		struct slot *slot = &machine->slots[i];
+		struct slot *slot = machine->slots[i];
 
-		if (slot->state != SLOT_EMPTY && !strcmp(slot->card.name, name))
+		if (slot && !strcmp(slot->card.name, name))
 			return slot;
 	}
 	if (*end || end == name || number < 1 || number > COMMAND_MAX_SLOT)
 		return NULL;
-	return machine->slots[number].state == SLOT_EMPTY ? NULL : &machine->slots[number];
+	return machine->slots[number];
 }
 
 /* Where the card goes and what it is called, when its specification leaves that open. */
@@ -82,9 +99,9 @@ static int choose_slot(struct machine *machine, struct card_spec *card, struct e
 
 	if (!number)
 		return error_set(error, EBUSY, "all %u slots are taken", COMMAND_MAX_SLOT);
-	if (machine->slots[number].state != SLOT_EMPTY)
+	if (machine->slots[number])
 		return error_set(error, EBUSY, "slot %u is taken by card %s", number,
-				 machine->slots[number].card.name);
+				 machine->slots[number]->card.name);
 	if (!card->name[0])
 		snprintf(card->name, sizeof(card->name), "%s%u", card->kind->name, number);
 	if (slots_find(machine, card->name))
@@ -96,15 +113,19 @@ static int choose_slot(struct machine *machine, struct card_spec *card, struct e
 int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticket, bool at_boot,
 		 struct error *error)
 {
-	struct slot *slot;
+	struct slot *slot = NULL;
 	int ret = choose_slot(machine, card, error);
 
+	if (ret == 0) {
+		slot = make_slot(card->slot);
+		ret = slot ? 0 : error_set(error, ENOMEM, "no memory for a card");
+	}
 	if (ret < 0) {
 		card_spec_close_key(card);
 		card_spec_free(card);
 		return ret;
 	}
-	slot = &machine->slots[card->slot];
+	machine->slots[slot->number] = slot;
 	slot->card = *card;
 	*card = (struct card_spec){0};
 	ret = fit_card(machine, slot, error);
@@ -184,7 +205,7 @@ void slots_attached(struct machine *machine, struct slot *slot, int result, cons
 {
 	char answer[96];
 
-	if (slot->state != SLOT_CONNECTING)
+	if (!slot || slot->state != SLOT_CONNECTING)
 		return;
 	if (result < 0) {
 		char why[STATUS_TEXT_SIZE];
@@ -303,8 +324,6 @@ static void turn_failed(struct slot *slot, uint64_t now)
 
 static void turn(struct machine *machine, struct slot *slot, uint64_t now)
 {
-	if (slot->state == SLOT_EMPTY)
-		return;
 	if (watch_runs(&slot->watch))
 		watch_look(&slot->watch);
 	restart_reap(slot, now);
@@ -336,15 +355,16 @@ static void turn(struct machine *machine, struct slot *slot, uint64_t now)
 		turn_failed(slot, now);
 		break;
 	case SLOT_CONNECTING: /* its order has a deadline of its own */
-	case SLOT_EMPTY:
 		break;
 	}
 }
 
 void slots_turn(struct machine *machine, uint64_t now)
 {
-	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++)
-		turn(machine, &machine->slots[i], now);
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		if (machine->slots[i])
+			turn(machine, machine->slots[i], now);
+	}
 }
 
 /* Which cards can be asked to go, and what is in the way of the others. */
@@ -392,7 +412,7 @@ void slots_ejecting(struct machine *machine, struct slot *slot, int result, cons
 {
 	char answer[STATUS_TEXT_SIZE + 64];
 
-	if (slot->state != SLOT_EJECTING || result == 0)
+	if (!slot || slot->state != SLOT_EJECTING || result == 0)
 		return;
 	snprintf(answer, sizeof(answer), CARD_FORMAT ": %s", CARD(slot), text);
 	machine_answer(machine, &slot->ticket, -result, answer);
@@ -402,9 +422,9 @@ void slots_ejecting(struct machine *machine, struct slot *slot, int result, cons
 void slots_end(struct machine *machine, uint64_t now)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
-		struct slot *slot = &machine->slots[i];
+		struct slot *slot = machine->slots[i];
 
-		if (slot->state == SLOT_EMPTY)
+		if (!slot)
 			continue;
 		machine_answer(machine, &slot->ticket, ESHUTDOWN, "the instance has ended");
 		link_close(&slot->bus);
@@ -416,23 +436,32 @@ void slots_end(struct machine *machine, uint64_t now)
 bool slots_all(const struct machine *machine, enum slot_state state)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
-		if (machine->slots[i].state != SLOT_EMPTY && machine->slots[i].state != state)
+		if (machine->slots[i] && machine->slots[i]->state != state)
 			return false;
 	}
 	return true;
 }
 
+bool slots_left(const struct machine *machine)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		if (machine->slots[i])
+			return true;
+	}
+	return false;
+}
+
 bool slots_busy(const struct machine *machine)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
-		enum slot_state state = machine->slots[i].state;
+		const struct slot *slot = machine->slots[i];
 
 		/* A guest that has not let go in time may take for ever. */
-		if (state == SLOT_EJECTING && !machine->slots[i].ticket)
+		if (!slot || (slot->state == SLOT_EJECTING && !slot->ticket))
 			continue;
-		if (machine->slots[i].task.step != TASK_NONE || machine->slots[i].lost)
+		if (slot->task.step != TASK_NONE || slot->lost)
 			return true;
-		if (state != SLOT_EMPTY && state != SLOT_ATTACHED && state != SLOT_FAILED)
+		if (slot->state != SLOT_ATTACHED && slot->state != SLOT_FAILED)
 			return true;
 	}
 	return false;
@@ -440,6 +469,8 @@ bool slots_busy(const struct machine *machine)
 
 void slots_free(struct machine *machine)
 {
-	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++)
-		make_empty(machine, &machine->slots[i]);
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		if (machine->slots[i])
+			make_empty(machine, machine->slots[i]);
+	}
 }

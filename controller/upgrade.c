@@ -35,10 +35,10 @@ static void give_up(struct machine *machine, int code, const char *why)
 static const struct slot *unsettled(const struct machine *machine)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
-		const struct slot *slot = &machine->slots[i];
+		const struct slot *slot = machine->slots[i];
 
-		if (slot->state != SLOT_EMPTY && slot->state != SLOT_ATTACHED &&
-		    slot->state != SLOT_EJECTING && slot->state != SLOT_FAILED)
+		if (slot && slot->state != SLOT_ATTACHED && slot->state != SLOT_EJECTING &&
+		    slot->state != SLOT_FAILED)
 			return slot;
 	}
 	return NULL;
