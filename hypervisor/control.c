@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "arch.h"
 #include "control.h"
@@ -273,6 +274,22 @@ static int hand_over(struct control *control, const struct command *command, str
 	return ret;
 }
 
+/* Whatever the controller before has said is done with. */
+static int sync_up(struct control *control, const struct command *command, struct error *error)
+{
+	int socket = control->machine->options.descriptor_fd, fd;
+	size_t count;
+	char byte;
+
+	(void)command;
+	(void)error;
+	while (os_receive(socket, &byte, 1, &fd, 1, &count, MSG_DONTWAIT) > 0) {
+		if (count)
+			os_close(&fd);
+	}
+	return 0;
+}
+
 static int (*const verbs[])(struct control *control, const struct command *command,
 			    struct error *error) = {
 	[COMMAND_ATTACH] = attach,	 [COMMAND_START] = start,
@@ -280,7 +297,7 @@ static int (*const verbs[])(struct control *control, const struct command *comma
 	[COMMAND_RESUME] = resume,	 [COMMAND_SHUTDOWN] = press_power,
 	[COMMAND_RESET] = press_reset,	 [COMMAND_KILL] = pull_plug,
 	[COMMAND_RELINK] = relink,	 [COMMAND_MEET] = meet,
-	[COMMAND_HAND_OVER] = hand_over,
+	[COMMAND_HAND_OVER] = hand_over, [COMMAND_SYNC] = sync_up,
 };
 
 static void carry_out(struct control *control, const struct command *command)
@@ -302,7 +319,8 @@ static void carry_out(struct control *control, const struct command *command)
 	status_command_done(status, command->id, ret, error.text);
 }
 
-/* After the controller is gone, or no longer makes sense, the guest goes on. */
+/* A guest goes on after its controller no longer makes sense, and as long as there is a keeper that
+ * starts it again; with neither, nobody could end it any more. */
 static void serve_commands(struct control *control)
 {
 	struct machine *machine = control->machine;
@@ -316,6 +334,8 @@ static void serve_commands(struct control *control)
 		carry_out(control, &command);
 		ret = 0;
 	}
+	if (ret == -EPIPE && !control->has_ended)
+		end(control, STATUS_KILLED, "its controller is gone");
 	if (ret < 0)
 		os_close(&machine->options.command_fd);
 }

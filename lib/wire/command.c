@@ -36,6 +36,7 @@ static bool is_valid(const struct command *command)
 	case COMMAND_THAW:
 	case COMMAND_MEET:
 	case COMMAND_HAND_OVER:
+	case COMMAND_SYNC:
 		return true;
 	}
 	return false;

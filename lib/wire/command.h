@@ -20,6 +20,9 @@
  *   7. HAND_OVER ------------------------------> stands still, hands all over and ends. The outcome
  * is told by the one that goes on.
  *
+ *   8. SYNC ---------------------------------> from a controller that goes on where another was:
+ * descriptors whose commands have never come are closed
+ *
  *   controller                                   card
  *   RESIZE ------------------------------------> what is behind its disk has grown
  *   FREEZE ------------------------------------> lets nothing be under way, begins nothing
@@ -60,6 +63,7 @@ enum command_verb {
 	/* To a hypervisor. */
 	COMMAND_MEET = 14, /* no body, as the next */
 	COMMAND_HAND_OVER = 15,
+	COMMAND_SYNC = 16,
 };
 
 #define COMMAND_DETACH_FORCE 1u

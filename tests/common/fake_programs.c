@@ -321,6 +321,8 @@ static int carry_out(struct hypervisor *hypervisor, const struct command *comman
 		return 0;
 	case COMMAND_MEET:
 		return meet(hypervisor);
+	case COMMAND_SYNC:
+		return 0;
 	case COMMAND_HAND_OVER:
 		return hand_over(hypervisor, command->id);
 	default:
