@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "os/clock.h"
+#include "record.h"
 
 /* The kernel writes its log from a thread of its own. */
 #define KERNEL_LOG_DEADLINE (300 * NS_PER_MS)
@@ -53,15 +54,78 @@ static void write_line(struct alarms *alarms, const struct alarm *alarm)
 		fprintf(stderr, "karuta-controller: %s\n", error.text);
 }
 
+static void alarm_record(struct alarm *alarm, struct record *record)
+{
+	uint64_t when = (uint64_t)alarm->when_ms;
+	int kind = (int)alarm->kind;
+
+	record_u64(record, "number", &alarm->number);
+	record_u64(record, "when", &when);
+	alarm->when_ms = (int64_t)when;
+	record_enum(record, "kind", &kind, ALARM_GUEST + 1);
+	alarm->kind = (enum alarm_kind)kind;
+	record_bool(record, "again", &alarm->again);
+	record_text(record, "instance", alarm->instance, sizeof(alarm->instance));
+	record_text(record, "program", alarm->program, sizeof(alarm->program));
+	record_int(record, "pid", &alarm->pid);
+	record_text(record, "text", alarm->text, sizeof(alarm->text));
+	record_text(record, "evidence", alarm->evidence, sizeof(alarm->evidence));
+}
+
+static void remember(struct alarms *alarms, unsigned place)
+{
+	struct record record;
+
+	if (!keep_is_open())
+		return;
+	record_write(&record);
+	alarm_record(&alarms->all[place], &record);
+	record_put(&record, keep_key(KEEP_ALARM, 0, place));
+	record_free(&record);
+}
+
+void alarms_remember(struct alarms *alarms)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(alarms->all); i++) {
+		if (alarms->all[i].number)
+			remember(alarms, i);
+	}
+}
+
+static const struct {
+	unsigned first, count;
+} rings[] = {{0, ALARMS_PROGRAMS}, {ALARMS_PROGRAMS, ALARMS_GUESTS}};
+
 static void keep(struct alarms *alarms, const struct alarm *alarm)
 {
-	if (alarm->kind == ALARM_GUEST || alarm->again) {
-		alarms->guests[alarms->next_guest] = *alarm;
-		alarms->next_guest = (alarms->next_guest + 1) % ALARMS_GUESTS;
-	} else {
-		alarms->programs[alarms->next_program] = *alarm;
-		alarms->next_program = (alarms->next_program + 1) % ALARMS_PROGRAMS;
-	}
+	unsigned ring = alarm->kind == ALARM_GUEST || alarm->again;
+	unsigned place = rings[ring].first + alarms->next[ring];
+
+	alarms->all[place] = *alarm;
+	alarms->next[ring] = (alarms->next[ring] + 1) % rings[ring].count;
+	remember(alarms, place);
+}
+
+void alarms_adopt(struct alarms *alarms, unsigned place, struct keep_record *from)
+{
+	unsigned ring = place >= ALARMS_PROGRAMS;
+	struct alarm alarm = {0};
+	struct record record;
+	uint64_t newest = 0;
+
+	record_read(&record, from);
+	alarm_record(&alarm, &record);
+	if (record.failed || place >= ARRAY_LEN(alarms->all))
+		alarm.number = 0;
+	record_free(&record);
+	if (!alarm.number)
+		return;
+	alarms->all[place] = alarm;
+	alarms->last = max_u64(alarms->last, alarm.number);
+	for (unsigned i = 0; i < rings[ring].count; i++)
+		newest = max_u64(newest, alarms->all[rings[ring].first + i].number);
+	if (alarm.number == newest)
+		alarms->next[ring] = (place - rings[ring].first + 1) % rings[ring].count;
 }
 
 static void publish(struct alarms *alarms, struct alarm *alarm)
@@ -153,10 +217,8 @@ static const struct alarm *first_after(const struct alarms *alarms, uint64_t num
 {
 	const struct alarm *found = NULL;
 
-	for (size_t i = 0; i < ALARMS_PROGRAMS + ALARMS_GUESTS; i++) {
-		const struct alarm *alarm = i < ALARMS_PROGRAMS
-						    ? &alarms->programs[i]
-						    : &alarms->guests[i - ALARMS_PROGRAMS];
+	for (size_t i = 0; i < ARRAY_LEN(alarms->all); i++) {
+		const struct alarm *alarm = &alarms->all[i];
 
 		if (alarm->number > number && (!found || alarm->number < found->number))
 			found = alarm;

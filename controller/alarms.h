@@ -16,6 +16,7 @@
 
 #include "audit.h"
 #include "instance.h"
+#include "keep.h"
 #include "kernel_log.h"
 #include "wire/status.h"
 
@@ -37,7 +38,7 @@ enum alarm_kind {
 };
 
 struct alarm {
-	uint64_t number; /* from 1, since the controller was started */
+	uint64_t number; /* from 1, since the host's controller was started */
 	int64_t when_ms; /* since 1970 */
 	enum alarm_kind kind;
 	bool again; /* not the first of its kind of the card */
@@ -52,10 +53,10 @@ struct alarms {
 	struct audit *audit;
 	struct kernel_log kernel_log;
 	uint64_t last;
-	/* Rings; 0 in `number`: free. */
-	struct alarm programs[ALARMS_PROGRAMS];
-	struct alarm guests[ALARMS_GUESTS]; /* and all that comes again and again */
-	unsigned next_program, next_guest;
+	/* Two rings, programs' and behind it guests' and all that comes again and again; 0 in
+	 * `number`: free. */
+	struct alarm all[ALARMS_PROGRAMS + ALARMS_GUESTS];
+	unsigned next[2];
 	struct {
 		struct alarm alarm;
 		uint64_t until; /* 0: free */
@@ -70,6 +71,10 @@ void alarms_open(struct alarms *alarms, struct audit *audit);
 void alarms_raise(struct alarms *alarms, const struct alarm *alarm);
 /* True: some wait; come back in ALARMS_PAUSE_MS. */
 bool alarms_turn(struct alarms *alarms, uint64_t now);
+/* All that there are, for a keeper that has none; one that another controller has raised, in its
+ * place. */
+void alarms_remember(struct alarms *alarms);
+void alarms_adopt(struct alarms *alarms, unsigned place, struct keep_record *from);
 /* What waits gets its time. */
 void alarms_close(struct alarms *alarms);
 

@@ -28,9 +28,14 @@ int area_create(struct area *area, const char *name, uint64_t size, bool view, s
 	return 0;
 }
 
-void area_hand_over(struct area *area)
+int area_adopt(struct area *area, uint64_t size, bool view)
 {
-	os_close(&area->fd);
+	void *mapping = NULL;
+	int ret = view ? os_map(area->fd, 0, size, false, &mapping) : 0;
+
+	area->size = size;
+	area->view = mapping;
+	return ret;
 }
 
 /* A card's state may hold a key: memory that is only given back keeps its bytes for a while. */

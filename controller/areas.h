@@ -17,7 +17,7 @@
 #define AREA_WORDS_SIZE UINT64_C(4096)
 
 struct area {
-	int fd;		  /* -1: nobody else will be given it any more */
+	int fd;
 	const void *view; /* NULL: the controller does not look at it */
 	uint64_t size;
 };
@@ -26,8 +26,8 @@ struct area {
 
 /* A new area of zeros; `view`: map it read-only here. */
 int area_create(struct area *area, const char *name, uint64_t size, bool view, struct error *error);
-/* Closes the descriptor, keeps the view. */
-void area_hand_over(struct area *area);
+/* One whose descriptor a controller before has had. */
+int area_adopt(struct area *area, uint64_t size, bool view);
 /* No program uses it any more: what it held is overwritten. */
 void area_free(struct area *area);
 

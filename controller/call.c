@@ -17,6 +17,7 @@
 #include <sys/time.h>
 
 #include "base/base.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "show.h"
 #include "strict.h"
@@ -24,6 +25,8 @@
 
 #define DEFAULT_PORT	"4747"
 #define DEFAULT_SECONDS 90u
+#define STRANGE_SECONDS 5u /* with one that has not shown who it is, and goes away */
+#define RETRY_PAUSE_US	50000u
 
 enum {
 	EXIT_REFUSED = 1, /* the host said no */
@@ -44,6 +47,7 @@ struct call {
 	int socket;
 	SSL *ssl;
 	uint8_t *bytes; /* request, then answer */
+	bool was_there; /* the right host, once */
 };
 
 static int usage(FILE *to)
@@ -214,6 +218,10 @@ static int tls_failed(const struct call *call, int ret, struct error *error)
 {
 	long verified = SSL_get_verify_result(call->ssl);
 	int kind = SSL_get_error(call->ssl, ret);
+	unsigned long code = ERR_peek_last_error();
+	bool gone = kind == SSL_ERROR_SYSCALL ||
+		    (kind == SSL_ERROR_SSL &&
+		     ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
 	char why[128];
 
 	/* The socket's time is over: socket(7), SO_RCVTIMEO. */
@@ -221,7 +229,8 @@ static int tls_failed(const struct call *call, int ret, struct error *error)
 		return error_set(error, ETIMEDOUT, "%s: no answer within %u s", call->host,
 				 call->seconds);
 	tls_why(why, sizeof(why));
-	return error_set(error, EPROTO, "%s: %s", call->host,
+	/* The connection has ended without a word of farewell: SSL_get_error(3). */
+	return error_set(error, gone ? ECONNRESET : EPROTO, "%s: %s", call->host,
 			 verified != X509_V_OK ? X509_verify_cert_error_string(verified) : why);
 }
 
@@ -332,6 +341,47 @@ static int show(const struct call *call, const struct control_answer *answer)
 	return answer->code ? EXIT_REFUSED : 0;
 }
 
+static void hang_up(struct call *call)
+{
+	SSL_free(call->ssl);
+	SSL_CTX_free(call->tls);
+	os_close(&call->socket);
+	free(call->bytes);
+	call->ssl = NULL;
+	call->tls = NULL;
+	call->bytes = NULL;
+}
+
+/* 1: it was the right host, which has gone away before its answer. */
+static int try(struct call *call, struct control_answer *answer, struct error *error)
+{
+	int ret = connect_to(call, error);
+
+	if (ret == 0)
+		ret = shake_hands(call, error);
+	if (ret < 0)
+		return ret;
+	call->was_there = true;
+	ret = exchange(call, answer, error);
+	return ret == -ECONNRESET ? 1 : ret;
+}
+
+/* Its controller may have been killed or replaced: the next one is asked the same. What it has been
+ * asked before, and has done, it does not do again. */
+static int ask(struct call *call, struct control_answer *answer, struct error *error)
+{
+	uint64_t begun = os_now();
+	int ret = try(call, answer, error);
+
+	while (os_now() - begun < (call->was_there ? call->seconds : STRANGE_SECONDS) * NS_PER_S &&
+	       (ret == 1 || ret == -ECONNRESET || (ret == -ECONNREFUSED && call->was_there))) {
+		hang_up(call);
+		usleep(RETRY_PAUSE_US);
+		ret = try(call, answer, error);
+	}
+	return ret == 1 ? -ECONNRESET : ret;
+}
+
 static int run(struct call *call)
 {
 	struct control_answer answer;
@@ -339,11 +389,7 @@ static int run(struct call *call)
 	int ret;
 
 	signal(SIGPIPE, SIG_IGN);
-	ret = connect_to(call, &error);
-	if (ret == 0)
-		ret = shake_hands(call, &error);
-	if (ret == 0)
-		ret = exchange(call, &answer, &error);
+	ret = ask(call, &answer, &error);
 	if (ret == 0 && memcmp(answer.id, call->request.id, CONTROL_ID_SIZE) != 0 && !answer.code)
 		ret = error_set(&error, EPROTO, "%s: the answer to another request", call->host);
 	if (ret == 0)
@@ -362,9 +408,6 @@ int call_main(int argc, char **argv)
 
 	code = code ? code - 1 : run(&call);
 	call_words_free(&call.request);
-	SSL_free(call.ssl);
-	SSL_CTX_free(call.tls);
-	os_close(&call.socket);
-	free(call.bytes);
+	hang_up(&call);
 	return code;
 }

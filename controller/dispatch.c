@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "files.h"
+#include "remember.h"
 
 struct call {
 	struct fleet *fleet;
@@ -316,6 +317,22 @@ static int update(struct call *call)
 	return restart_update(&call->unit->machine, card, NULL, ticket, &call->error);
 }
 
+static int update_host(struct call *call)
+{
+	const struct control_value *part = control_value_find(&call->request, "part");
+	char text[17] = "";
+	int ret = 0;
+
+	copy_text(part, text, sizeof(text));
+	name_target(call, "host", text);
+	if (part && strcmp(text, "controller") != 0)
+		ret = error_set(&call->error, EINVAL, "part: %s: must be controller", text);
+	if (ret == 0)
+		ret = accept_call(call);
+	return ret < 0 ? ret
+		       : host_update_begin(call->fleet, call->operation, !part, &call->error);
+}
+
 static int resize(struct call *call)
 {
 	const struct control_value *size = control_value_find(&call->request, "size");
@@ -452,6 +469,7 @@ static const struct {
 	{"launch", launch},	{"attach", attach},	{"detach", detach},
 	{"update", update},	{"stop", stop},		{"kill", kill_guest},
 	{"reset", reset_guest}, {"pause", pause_guest}, {"resume", resume_guest},
+	{"update-host", update_host},
 	{"start", start},	{"forget", forget},	{"events", events},
 };
 
@@ -510,7 +528,11 @@ static int run_operation(struct call *call, const struct tls_peer *peer, const u
 					   frame, length);
 	if (!call->operation)
 		return error_set(&call->error, EBUSY, "too many commands are under way");
+	/* Before it is begun: it is not to be begun twice, whoever dies meanwhile. */
+	remember_operation(call->fleet, call->operation);
 	ret = run_verb(call);
+	if (ret == 0 && !call->operation->done)
+		remember_operation(call->fleet, call->operation);
 	if (ret == 0)
 		return 0;
 	if (!call->accepted)

@@ -384,6 +384,7 @@ int fit_hypervisor(struct machine *machine, struct error *error)
 	os_close(&files.kvm);
 	os_close(&files.kernel);
 	os_close(&files.initrd);
+	machine->program = os_steal_fd(&launch.file);
 	launch_free(&launch);
 	return ret;
 }

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adopt.h"
 #include "base/base.h"
 #include "programs.h"
+#include "remember.h"
 #include "report.h"
 
 #define IDLE_PAUSE_MS 1000
@@ -21,6 +23,7 @@ void fleet_finish(struct fleet *fleet, struct operation *operation, int code, co
 	if (operation->line && audit_write(&fleet->audit, &record, &error) < 0)
 		fprintf(stderr, "karuta-controller: %s: %s\n", text, error.text);
 	operation_finish(operation, code, text);
+	remember_operation(fleet, operation);
 	fleet->answered(fleet->context, operation);
 }
 
@@ -51,6 +54,8 @@ void fleet_answer(void *context, uint64_t ticket, int code, const char *text)
 	struct unit *unit = context;
 	struct operations *operations = &unit->fleet->operations;
 
+	if (host_update_answer(unit->fleet, ticket, code, text))
+		return;
 	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
 		struct operation *operation = &operations->all[i];
 
@@ -149,6 +154,20 @@ static void free_unit(struct unit *unit)
 	free(unit);
 }
 
+struct unit *fleet_add_unit(struct fleet *fleet, unsigned index, const char *name)
+{
+	fleet->units[index] = make_unit(fleet, index, name);
+	return fleet->units[index];
+}
+
+/* With nobody if `unit` is NULL. */
+static void replace_unit(struct fleet *fleet, unsigned index, struct unit *unit)
+{
+	remember_no_unit(fleet, index);
+	free_unit(fleet->units[index]);
+	fleet->units[index] = unit;
+}
+
 /* ---- orders ---- */
 
 static int fill_unit(struct unit *unit, const char *spec, size_t length, struct error *error)
@@ -191,8 +210,7 @@ int fleet_launch(struct fleet *fleet, struct instance *instance, const char *spe
 		free_unit(unit);
 		return ret;
 	}
-	free_unit(fleet->units[index]);
-	fleet->units[index] = unit;
+	replace_unit(fleet, index, unit);
 	fleet_wait(unit, operation, OPERATION_RUNNING);
 	return 0;
 }
@@ -230,8 +248,7 @@ int fleet_forget(struct unit *unit, struct error *error)
 	int ret = unit->entry.spec ? book_remove(&unit->fleet->book, unit->name, error) : 0;
 
 	if (ret == 0) {
-		unit->fleet->units[unit->index] = NULL;
-		free_unit(unit);
+		replace_unit(unit->fleet, unit->index, NULL);
 	}
 	return ret;
 }
@@ -241,12 +258,11 @@ int fleet_forget(struct unit *unit, struct error *error)
 /* Takes the entry over. */
 static int add_entry(struct fleet *fleet, unsigned index, struct book_entry *entry)
 {
-	struct unit *unit = make_unit(fleet, index, entry->name);
+	struct unit *unit = fleet_add_unit(fleet, index, entry->name);
 	struct error error = {0};
 
 	if (!unit)
 		return -ENOMEM;
-	fleet->units[index] = unit;
 	unit->entry = *entry;
 	*entry = (struct book_entry){0};
 	unit->ended = os_now();
@@ -262,22 +278,60 @@ static int add_entry(struct fleet *fleet, unsigned index, struct book_entry *ent
 	return 0;
 }
 
-int fleet_open(struct fleet *fleet, struct error *error)
+/* One that goes on stays where it is: its user ids are its place's. */
+static unsigned place_for(const struct fleet *fleet, const struct adopted *adopted,
+			  const char *name)
+{
+	int place = adopt_place(adopted, name);
+
+	for (unsigned i = 0; place < 0 && i < FLEET_UNITS; i++) {
+		if (!fleet->units[i] && !adopt_is_taken(adopted, i))
+			place = (int)i;
+	}
+	return place < 0 ? FLEET_UNITS : (unsigned)place;
+}
+
+static int add_entries(struct fleet *fleet, const struct adopted *adopted,
+		       struct book_entry *entries, size_t count)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned place = place_for(fleet, adopted, entries[i].name);
+
+		if (ret == 0 && (place >= FLEET_UNITS || fleet->units[place]))
+			ret = -EBUSY;
+		if (ret == 0)
+			ret = add_entry(fleet, place, &entries[i]);
+		book_entry_free(&entries[i]);
+	}
+	return ret;
+}
+
+int fleet_open(struct fleet *fleet, struct adopted *adopted, struct error *error)
 {
 	struct book_entry entries[BOOK_ENTRIES];
+	bool first = adopt_is_first(adopted);
 	size_t count = 0;
 	int ret = book_open(&fleet->book, programs_state(), error);
 
 	if (ret == 0)
-		ret = programs_load_book(entries, &count, error);
-	if (ret < 0)
-		return ret;
-	for (unsigned i = 0; i < count; i++) {
-		if (ret == 0)
-			ret = add_entry(fleet, i, &entries[i]);
-		book_entry_free(&entries[i]);
+		ret = programs_load_book(entries, &count, !first, error);
+	/* Instances that run go on without it: nothing can be started or written down. */
+	if (ret < 0 && !first) {
+		fprintf(stderr, "karuta-controller: %s\n", error->text);
+		*error = (struct error){0};
+		ret = 0;
 	}
-	return ret < 0 ? error_set(error, ENOMEM, "out of memory") : 0;
+	if (ret == 0)
+		ret = add_entries(fleet, adopted, entries, count);
+	if (ret == -ENOMEM)
+		error_set(error, ENOMEM, "out of memory");
+	else if (ret == -EBUSY && !error->code)
+		error_set(error, EBUSY, "the book has more instances than there are places");
+	if (ret == 0)
+		fleet->adopted = adopt_fleet(adopted, fleet);
+	return ret;
 }
 
 /* ---- turning ---- */
@@ -294,6 +348,10 @@ static void end_unit(struct unit *unit)
 	machine_free(machine);
 	instance_free(&unit->instance);
 	/* The book first, then the answers. */
+	if (unit->again) {
+		revival_again(unit);
+		return;
+	}
 	revival_ended(unit);
 	finish_waiting(unit, OPERATION_RUNNING, EIO, unit->outcome);
 	finish_waiting(unit, OPERATION_TICKET, ESHUTDOWN, "the instance has ended");
@@ -317,15 +375,18 @@ static int turn_unit(struct unit *unit)
 
 int fleet_turn(struct fleet *fleet)
 {
-	int pause = IDLE_PAUSE_MS;
+	int pause = host_update_turn(fleet);
 
 	operations_turn(&fleet->operations, os_now());
 	for (unsigned i = 0; i < FLEET_UNITS; i++) {
 		struct unit *unit = fleet->units[i];
 		int part = !unit ? pause : unit->live ? turn_unit(unit) : revival_turn(unit);
 
+		if (unit)
+			remember_unit(unit);
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)part);
 	}
+	remember_no_operations(fleet);
 	if (alarms_turn(&fleet->alarms, os_now()))
 		pause = (int)min_u64((uint64_t)pause, ALARMS_PAUSE_MS);
 	return pause;

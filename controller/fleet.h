@@ -15,6 +15,7 @@
 #include "alarms.h"
 #include "audit.h"
 #include "book.h"
+#include "host_update.h"
 #include "instance.h"
 #include "keyring.h"
 #include "machine.h"
@@ -24,6 +25,7 @@
 #define FLEET_UNITS BOOK_ENTRIES
 
 struct fleet;
+struct adopted;
 
 /* What one that is not live waits for. */
 enum unit_wait {
@@ -58,6 +60,13 @@ struct unit {
 	uint64_t start_at;
 	struct restarts restarts;
 	struct keyring keys; /* while it is to run: for the next life */
+
+	bool adopted; /* from another controller: adopt.h */
+	bool again;   /* its life does not count: it is started again at once */
+
+	/* remember.h: digest of what the keeper has, and of which slots it has something */
+	uint64_t remembered;
+	uint32_t remembered_slots;
 };
 
 struct fleet {
@@ -69,15 +78,22 @@ struct fleet {
 	struct operations operations;
 	uint64_t last_ticket;
 	struct unit *units[FLEET_UNITS]; /* NULL: none */
+	int socket;			 /* that the server listens on; for the keeper */
+	struct host_update update;
+	unsigned adopted;		 /* so many go on from another controller */
 	bool ending;			 /* nothing is launched any more */
 	/* An operation is done. */
 	void (*answered)(void *context, const struct operation *operation);
 	void *context;
 };
 
-/* Opens the book; has a unit for each instance in it, none of which is live. */
-int fleet_open(struct fleet *fleet, struct error *error);
-/* Starts those that are to run and are not live. */
+/* Opens the book; has a unit for each instance in it, none of which is live but those that go on
+ * from another controller. */
+int fleet_open(struct fleet *fleet, struct adopted *adopted, struct error *error);
+/* In a free place; NULL: out of memory. */
+struct unit *fleet_add_unit(struct fleet *fleet, unsigned index, const char *name);
+/* Starts those that are to run and are not live; what another controller has had goes on as it
+ * was. */
 void fleet_resume(struct fleet *fleet);
 /* What `spec` says, parsed. Takes `instance` and `keys` over, whatever comes of it. */
 int fleet_launch(struct fleet *fleet, struct instance *instance, const char *spec, size_t length,
@@ -115,6 +131,9 @@ int revival_prepare(struct unit *unit, struct error *error);
 int revival_order(struct unit *unit, const struct book_entry *before, struct error *error);
 /* From now on it is to run, or not. `error` may be NULL. */
 int revival_want(struct unit *unit, bool wanted, struct error *error);
+/* A life that another controller has begun, and that could not be gone on with: it does not count.
+ */
+void revival_again(struct unit *unit);
 /* It runs. */
 void revival_ran(struct unit *unit);
 /* It lives no longer; exit_code and outcome say how it ended. */

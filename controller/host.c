@@ -183,6 +183,15 @@ int host_release(int argc, char **argv)
 	return 0;
 }
 
+static void tell(const struct programs_host *host)
+{
+	fprintf(stderr,
+		"karuta-controller: %zu files are those of release %llu (%s), %s; "
+		"measured in %.1f ms\n",
+		host->count, (unsigned long long)host->release, programs_signer(host),
+		programs_attestation(host), (double)host->took_ns / NS_PER_MS);
+}
+
 int host_must_be_released(const char *state, const char *tpm, struct error *error)
 {
 	struct programs_host host;
@@ -191,12 +200,20 @@ int host_must_be_released(const char *state, const char *tpm, struct error *erro
 	programs_use_state(state);
 	programs_use_tpm(tpm);
 	ret = programs_verify(&host, error);
-	if (ret < 0)
-		return ret;
-	fprintf(stderr,
-		"karuta-controller: %zu files are those of release %llu (%s), %s; "
-		"measured in %.1f ms\n",
-		host.count, (unsigned long long)host.release, programs_signer(&host),
-		programs_attestation(&host), (double)host.took_ns / NS_PER_MS);
-	return 0;
+	if (ret == 0)
+		tell(&host);
+	return ret;
+}
+
+void host_look_again(const char *state, const char *tpm)
+{
+	struct programs_host host;
+	struct error error = {0};
+
+	programs_use_state(state);
+	programs_use_tpm(tpm);
+	if (programs_verify_again(&host, &error) == 0)
+		tell(&host);
+	else
+		fprintf(stderr, "karuta-controller: %s\n", error.text);
 }

@@ -37,9 +37,9 @@ static ssize_t read_all(int from, uint8_t *bytes, size_t size)
 }
 
 /* Populated, so that all of it is locked, and then out of our own reach. */
-static int lock(struct key *key)
+static int lock(struct key *key, size_t size)
 {
-	int ret = os_map(key->fd, 0, KEY_MAX, false, &key->lock);
+	int ret = os_map(key->fd, 0, size, false, &key->lock);
 
 	if (ret < 0)
 		return ret;
@@ -58,7 +58,7 @@ static int keep(struct key *key, const uint8_t *bytes, size_t length)
 	key->fd = memfd_create("karuta-key", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (key->fd < 0 || ftruncate(key->fd, KEY_MAX) < 0)
 		return -errno;
-	ret = lock(key);
+	ret = lock(key, KEY_MAX);
 	if (ret == 0)
 		ret = os_pwrite_all(key->fd, bytes, length, 0);
 	if (ret == 0 &&
@@ -66,6 +66,17 @@ static int keep(struct key *key, const uint8_t *bytes, size_t length)
 	     fcntl(key->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0))
 		ret = -errno;
 	return ret;
+}
+
+int key_adopt(struct key *key)
+{
+	struct stat status;
+
+	if (fstat(key->fd, &status) < 0)
+		return -errno;
+	if (status.st_size < 1 || status.st_size > KEY_MAX)
+		return -EINVAL;
+	return lock(key, (size_t)status.st_size);
 }
 
 int key_keep_bytes(struct key *key, const void *bytes, size_t length, struct error *error)

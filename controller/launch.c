@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "keep.h"
 #include "launch.h"
 #include "os/fd.h"
 #include "programs.h"
@@ -104,7 +105,7 @@ int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *erro
 	int ret = launch->failed;
 
 	if (ret == 0)
-		ret = os_spawn(launch->file, launch->arguments, launch->fds, launch->fd_count, true,
+		ret = os_spawn(launch->file, launch->arguments, launch->fds, launch->fd_count, !keep_is_open(),
 			       &launch->place, pid, pidfd);
 	if (ret < 0)
 		return error_set(error, -ret, "start %s: %s", launch->program, strerror(-ret));

@@ -49,6 +49,7 @@ uint32_t launch_users_of_process(void);
 /* Own user and group for one program of the instance, when the controller is root. */
 void launch_user(struct launch *launch, uint32_t users, unsigned index);
 
+/* With a keeper, the program outlives this controller. */
 int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *error);
 void launch_free(struct launch *launch);
 

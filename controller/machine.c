@@ -8,6 +8,7 @@
 #include "examine.h"
 #include "fit.h"
 #include "machine.h"
+#include "os/fd.h"
 
 #define BUSY_PAUSE_MS 1	  /* a program is expected to change its page soon */
 #define IDLE_PAUSE_MS 100 /* ends are told by pidfd; this is for what only a page tells */
@@ -49,24 +50,31 @@ static int launch_cards(struct machine *machine, struct error *error)
 	return ret;
 }
 
+void machine_prepare(struct machine *machine, struct instance *instance, struct os_loop *loop,
+		     machine_answer_fn answer, void *context)
+{
+	*machine = (struct machine){.instance = instance,
+				    .loop = loop,
+				    .answer = answer,
+				    .answer_context = context,
+				    .cgroups = CGROUPS_NONE,
+				    .hypervisor = WATCH_NONE,
+				    .program = -1,
+				    .commands = LINK_NONE,
+				    .descriptors = LINK_NONE,
+				    .console = AREA_NONE,
+				    .upgrade = UPGRADE_IDLE,
+				    .started = os_now()};
+}
+
 int machine_launch(struct machine *machine, struct instance *instance, uint32_t users,
 		   struct os_loop *loop, machine_answer_fn answer, void *context,
 		   struct error *error)
 {
 	int ret;
 
-	*machine = (struct machine){.instance = instance,
-				    .users = users,
-				    .loop = loop,
-				    .answer = answer,
-				    .answer_context = context,
-				    .cgroups = CGROUPS_NONE,
-				    .hypervisor = WATCH_NONE,
-				    .commands = LINK_NONE,
-				    .descriptors = LINK_NONE,
-				    .console = AREA_NONE,
-				    .upgrade = UPGRADE_IDLE,
-				    .started = os_now()};
+	machine_prepare(machine, instance, loop, answer, context);
+	machine->users = users;
 	ret = cgroups_begin(&machine->cgroups, instance, &CGROUPS_HOST, error);
 	if (ret == 0 && machine->cgroups.available != CGROUPS_ALL)
 		machine_note(machine, "limits: %s", machine->cgroups.limits);
@@ -131,6 +139,7 @@ static void begin_end(struct machine *machine, uint64_t now)
 {
 	judge(machine);
 	machine->state = MACHINE_ENDING;
+	machine->unsettled = false;
 	upgrade_end(machine);
 	slots_end(machine, now);
 	orders_end(machine);
@@ -179,6 +188,10 @@ int machine_turn(struct machine *machine)
 	uint64_t now = os_now();
 
 	check_hypervisor(machine, now);
+	if (machine->unsettled) {
+		orders_turn(machine, now);
+		return BUSY_PAUSE_MS;
+	}
 	examine(machine, now);
 	if (machine->state < MACHINE_ENDING && !machine->kill_deadline)
 		orders_turn(machine, now);
@@ -203,6 +216,7 @@ void machine_free(struct machine *machine)
 	slots_free(machine);
 	link_close(&machine->commands);
 	link_close(&machine->descriptors);
+	os_close(&machine->program);
 	area_free(&machine->console);
 	cgroups_end(&machine->cgroups);
 }

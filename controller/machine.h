@@ -123,6 +123,7 @@ struct slot {
 	uint64_t stop_by;	/* when that one is killed */
 	uint64_t restart_at;
 	uint64_t away_since;
+	uint64_t remembered;	       /* remember.h: digest of what the keeper has */
 	char death[STATUS_TEXT_SIZE];  /* why it ended last */
 	uint64_t deaths[RESTARTS_MAX]; /* when; a ring */
 	unsigned death_count;
@@ -169,6 +170,7 @@ struct machine {
 	enum machine_state state;
 	struct cgroups cgroups;
 	struct watch hypervisor;
+	int program;		 /* of it, as it was measured */
 	struct link commands;	 /* ours: the end that writes */
 	struct link descriptors; /* ours: the end that sends */
 	struct area console;
@@ -176,6 +178,7 @@ struct machine {
 	struct upgrade upgrade;
 	struct slot *slots[COMMAND_MAX_SLOT + 1]; /* by number; NULL: empty, as 0 always is */
 
+	bool unsettled; /* adopt.h: what the controller before has ordered may still be under way */
 	bool start_sent;
 	uint64_t started; /* os_now() */
 	bool kill_asked;
@@ -184,7 +187,10 @@ struct machine {
 	char outcome[STATUS_TEXT_SIZE + 64];
 };
 
-/* machine.c. Launches everything; the machine must not move in memory afterwards. */
+/* machine.c. One that has nothing yet. */
+void machine_prepare(struct machine *machine, struct instance *instance, struct os_loop *loop,
+		     machine_answer_fn answer, void *context);
+/* Launches everything; the machine must not move in memory afterwards. */
 int machine_launch(struct machine *machine, struct instance *instance, uint32_t users,
 		   struct os_loop *loop, machine_answer_fn answer, void *context,
 		   struct error *error);
@@ -207,6 +213,8 @@ void orders_turn(struct machine *machine, uint64_t now);
 void orders_end(struct machine *machine);
 
 /* slots.c */
+/* An empty one has something from now on. NULL: out of memory. */
+struct slot *slots_make(struct machine *machine, unsigned number);
 /* Takes *card over, its key's descriptor included, whatever comes of it. */
 int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticket, bool at_boot,
 		 struct error *error);
@@ -233,6 +241,8 @@ bool slots_busy(const struct machine *machine);
 void slots_free(struct machine *machine);
 
 /* tasks.c */
+/* What another controller has begun is not gone on with: a card that it has frozen goes on. */
+void tasks_adopt(struct slot *slot);
 void tasks_turn(struct machine *machine, struct slot *slot, uint64_t now);
 /* Makes its store longer if that is needed. `name`: as for slots_detach. */
 int tasks_resize(struct machine *machine, const char *name, uint64_t size, uint64_t ticket,

@@ -25,12 +25,14 @@ enum operation_wait {
 	OPERATION_TICKET,  /* the machine's word */
 	OPERATION_RUNNING, /* the instance runs */
 	OPERATION_END,	   /* the instance has ended */
+	OPERATION_HOST,	   /* the host has the installed release: host_update.h */
 };
 
 struct unit;
 
 struct operation {
 	bool used, done;
+	bool remembered; /* the keeper has it: remember.h */
 	char caller[TLS_NAME_MAX + 1];
 	uint8_t id[CONTROL_ID_SIZE];
 	uint8_t digest[32]; /* SHA-256 of the request */

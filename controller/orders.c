@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "base/base.h"
 #include "machine.h"
 #include "os/fd.h"
@@ -24,6 +25,7 @@ static const char *verb_name(enum command_verb verb)
 		[COMMAND_SHUTDOWN] = "stop",	   [COMMAND_RESET] = "reset",
 		[COMMAND_KILL] = "kill",	   [COMMAND_RELINK] = "relink",
 		[COMMAND_MEET] = "meet",	   [COMMAND_HAND_OVER] = "hand over",
+		[COMMAND_SYNC] = "sync",
 	};
 
 	return names[verb];
@@ -135,6 +137,9 @@ static void finish(struct machine *machine, struct order *order, int result, con
 		break;
 	case COMMAND_HAND_OVER:
 		upgrade_handed(machine, result, text);
+		break;
+	case COMMAND_SYNC:
+		adopt_settle(machine, result, text);
 		break;
 	case COMMAND_DETACH:
 		slots_ejecting(machine, slot, result, text);

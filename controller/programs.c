@@ -15,6 +15,7 @@
 #include "measure.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/memfd.h"
 #include "programs.h"
 #include "quarantine.h"
 #include "state.h"
@@ -22,7 +23,7 @@
 #include "trusted_key.h"
 
 /* One controller has one host. */
-static const char *state_path, *tpm_path;
+static const char *state_path, *tpm_path, *folder_path;
 static struct programs_host verified;
 
 /* The host's state, locked, and a manifest that is believed. */
@@ -69,12 +70,19 @@ const char *programs_signer(const struct programs_host *host)
 
 /* ---- files ---- */
 
-/* The folder of the controller's own executable. */
-static int own_folder(char *folder, size_t size)
+void programs_use_folder(const char *path)
 {
-	ssize_t length = readlink("/proc/self/exe", folder, size - 1);
+	folder_path = path;
+}
+
+int programs_folder(char *folder, size_t size)
+{
+	ssize_t length;
 	char *slash;
 
+	if (folder_path)
+		return (size_t)snprintf(folder, size, "%s", folder_path) < size ? 0 : -ENAMETOOLONG;
+	length = readlink("/proc/self/exe", folder, size - 1);
 	if (length < 0)
 		return -errno;
 	folder[length] = '\0';
@@ -89,7 +97,7 @@ static int open_beside(const char *name)
 {
 	static const char *const places[] = {"", "../libexec/karuta/"};
 	char folder[PATH_MAX], path[PATH_MAX + 96];
-	int ret = own_folder(folder, sizeof(folder));
+	int ret = programs_folder(folder, sizeof(folder));
 
 	for (size_t i = 0; ret == 0 && i < ARRAY_LEN(places); i++) {
 		int fd;
@@ -210,11 +218,11 @@ static int read_manifest(struct look *look, int file, struct error *error)
 	return ret;
 }
 
-static int look_at_state(struct look *look, struct error *error)
+static int look_at_state(struct look *look, bool in_quarantine, struct error *error)
 {
 	int ret = state_open(&look->state, state_path, error);
 
-	if (ret == 0)
+	if (ret == 0 && !in_quarantine)
 		ret = quarantine_check(&look->state, error);
 	if (ret == 0)
 		ret = suspect_load_state(&look->state, error);
@@ -224,7 +232,7 @@ static int look_at_state(struct look *look, struct error *error)
 /* `file`: the manifest; stays the caller's. */
 static int look_begin(struct look *look, int file, struct error *error)
 {
-	int ret = look_at_state(look, error);
+	int ret = look_at_state(look, false, error);
 
 	return ret < 0 ? ret : read_manifest(look, file, error);
 }
@@ -352,9 +360,9 @@ static int verify_book(struct look *look, struct error *error)
 	return ret;
 }
 
-static int verify_all(struct look *look, struct error *error)
+static int verify_all(struct look *look, bool again, struct error *error)
 {
-	int ret = verify_self(look, error);
+	int ret = again ? 0 : verify_self(look, error);
 
 	for (size_t i = 0; ret == 0 && i < look->manifest.file_count; i++)
 		ret = verify_listed(look, &look->manifest.files[i], error);
@@ -365,7 +373,7 @@ static int verify_all(struct look *look, struct error *error)
 	return ret;
 }
 
-int programs_verify(struct programs_host *host, struct error *error)
+static int verify(struct programs_host *host, bool again, struct error *error)
 {
 	CLEANUP_CLOSE int manifest = own_manifest(error);
 	uint64_t begun = os_now();
@@ -379,7 +387,7 @@ int programs_verify(struct programs_host *host, struct error *error)
 		return error_set(error, ENOMEM, "out of memory");
 	ret = look_begin(look, manifest, error);
 	if (ret == 0)
-		ret = verify_all(look, error);
+		ret = verify_all(look, again, error);
 	*host = (struct programs_host){.release = look->manifest.release,
 				       .count = look->manifest.file_count,
 				       .attested = look->tpm != NULL,
@@ -391,14 +399,25 @@ int programs_verify(struct programs_host *host, struct error *error)
 	return ret;
 }
 
-int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, struct error *error)
+int programs_verify(struct programs_host *host, struct error *error)
+{
+	return verify(host, false, error);
+}
+
+int programs_verify_again(struct programs_host *host, struct error *error)
+{
+	return verify(host, true, error);
+}
+
+int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, bool again,
+		       struct error *error)
 {
 	struct look *look = look_make();
 	int ret;
 
 	if (!look)
 		return error_set(error, ENOMEM, "out of memory");
-	ret = look_at_state(look, error);
+	ret = look_at_state(look, again, error);
 	if (ret == 0)
 		ret = suspect_load_book(&look->state, entries, count, error);
 	if (ret < 0)
@@ -548,4 +567,22 @@ int programs_open_path(const char *path, const char *program, enum manifest_role
 	if (ret == 0)
 		ret = judge(look, path, program, role, &measured, error);
 	return take(&measured, look_end(look, ret, error));
+}
+
+bool programs_same(int one, int other)
+{
+	struct stat first, second;
+	void *first_bytes = NULL, *second_bytes = NULL;
+	bool same = false;
+	uint64_t size;
+
+	if (fstat(one, &first) < 0 || fstat(other, &second) < 0 || first.st_size != second.st_size)
+		return false;
+	size = (uint64_t)first.st_size;
+	if (os_map(one, 0, size, false, &first_bytes) == 0 &&
+	    os_map(other, 0, size, false, &second_bytes) == 0)
+		same = !memcmp(first_bytes, second_bytes, size);
+	os_unmap(first_bytes, size);
+	os_unmap(second_bytes, size);
+	return same;
 }

@@ -39,8 +39,16 @@ const char *programs_tpm(void);
 /* The verified start: this very program and every file of the manifest are what it lists, and the
  * host's state is what was written. */
 int programs_verify(struct programs_host *host, struct error *error);
-/* The book of the host's instances (book.h), measured; the caller's. */
-int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, struct error *error);
+/* The same for a controller that goes on where another was: the keeper has it as it was measured,
+ * and the installed release may be another by now. */
+int programs_verify_again(struct programs_host *host, struct error *error);
+/* The book of the host's instances (book.h), measured; the caller's. `again`: for a controller that
+ * goes on where another was, in a quarantine too. */
+int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, bool again,
+		       struct error *error);
+/* Where the controller's program was started from, for one that is executed from memory. */
+void programs_use_folder(const char *path);
+int programs_folder(char *folder, size_t size);
 /* What programs_verify() found last. */
 const struct programs_host *programs_host(void);
 /* "tpm" or "unattested" */
@@ -55,5 +63,7 @@ int programs_open(const char *program, enum manifest_role role, struct error *er
  */
 int programs_open_path(const char *path, const char *program, enum manifest_role role,
 		       struct error *error);
+/* Have these two, both measured, the same content? */
+bool programs_same(int one, int other);
 
 #endif

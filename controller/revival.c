@@ -130,8 +130,6 @@ static int begin(struct unit *unit, struct error *error)
 		}
 	}
 	unit->policy = instance->restart;
-	if (unit->policy == POLICY_NEVER)
-		keyring_free(&unit->keys);
 	if (ret < 0)
 		instance_free(instance);
 	unit->live = ret == 0;
@@ -175,6 +173,8 @@ void revival_ran(struct unit *unit)
 {
 	unit->ordered = false;
 	book_entry_free(&unit->before);
+	if (unit->policy == POLICY_NEVER)
+		keyring_free(&unit->keys);
 }
 
 /* ---- the end of one ---- */
@@ -188,6 +188,17 @@ static void rest(struct unit *unit)
 	note(unit, "%s", error.text);
 	unit->wait = UNIT_RESTS;
 	keyring_free(&unit->keys);
+}
+
+void revival_again(struct unit *unit)
+{
+	unit->again = false;
+	if (!unit->entry.wanted) {
+		rest(unit);
+		return;
+	}
+	unit->wait = UNIT_RESTARTS;
+	unit->start_at = os_now();
 }
 
 static void await_restart(struct unit *unit)
@@ -261,7 +272,8 @@ void fleet_resume(struct fleet *fleet)
 	for (unsigned i = 0; i < FLEET_UNITS; i++) {
 		struct unit *unit = fleet->units[i];
 
-		if (!unit || unit->live || !unit->entry.wanted || unit->wait == UNIT_FAILED)
+		if (!unit || unit->live || unit->adopted || !unit->entry.wanted ||
+		    unit->wait == UNIT_FAILED)
 			continue;
 		if (unit->policy == POLICY_NEVER) {
 			rest(unit);

@@ -3,25 +3,34 @@
 #include "serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "adopt.h"
 #include "base/base.h"
 #include "confine.h"
 #include "fleet.h"
 #include "host.h"
+#include "keep.h"
+#include "keeper_start.h"
 #include "os/fd.h"
+#include "programs.h"
+#include "remember.h"
 #include "server.h"
 
 #define DEFAULT_ADDRESS ":4747"
 #define DEFAULT_FILES	"/srv/karuta"
+
+#define KEEPER_PAUSE (5 * NS_PER_S) /* until another keeper is tried */
 
 struct serve {
 	const char *address, *audit;
@@ -34,6 +43,10 @@ struct serve {
 	struct os_loop *loop;
 	int signals;
 	unsigned asked; /* so many signals */
+	int keeper_fd;	/* -1: this process is to become the keeper */
+	struct keeper_start keeper;
+	struct adopted adopted;
+	uint64_t keeper_at; /* 0, or when another one is started */
 	struct fleet fleet;
 	struct server server;
 };
@@ -74,6 +87,9 @@ static int read_options(struct serve *serve, int argc, char **argv)
 		{"audit", required_argument, NULL, 'a'},
 		{"state", required_argument, NULL, 's'},
 		{"tpm", required_argument, NULL, 't'},
+		/* The keeper's own. */
+		{"keeper-fd", required_argument, NULL, 'K'},
+		{"programs", required_argument, NULL, 'P'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -107,6 +123,12 @@ static int read_options(struct serve *serve, int argc, char **argv)
 			break;
 		case 'a':
 			serve->audit = optarg;
+			break;
+		case 'K':
+			serve->keeper_fd = atoi(optarg);
+			break;
+		case 'P':
+			programs_use_folder(optarg);
 			break;
 		default:
 			return 1 + usage(option == 'h' ? stdout : stderr);
@@ -197,21 +219,17 @@ static int keep_apart(const struct serve *serve, const char *path, struct error 
 
 static int open_audit(struct serve *serve, struct error *error)
 {
-	struct audit_record record = {.verb = "serve", .object = "host", .text = "accepted"};
-	const char *path = serve->audit;
-	char found[4096], who[32];
-	int ret = 0;
+	struct audit_record record = {
+		.verb = "serve",
+		.object = "host",
+		.text = adopt_is_first(&serve->adopted) ? "accepted" : "goes on with all that runs"};
+	char who[32];
+	int ret = audit_open(&serve->fleet.audit, serve->audit, &AUDIT_LIMITS, error);
 
 	snprintf(who, sizeof(who), "uid %u pid %d", getuid(), getpid());
 	record.caller = who;
-	if (!path) {
-		ret = audit_path(AUDIT_OF_HOST, found, sizeof(found), error);
-		path = found;
-	}
 	if (ret == 0)
-		ret = audit_open(&serve->fleet.audit, path, &AUDIT_LIMITS, error);
-	if (ret == 0)
-		ret = keep_apart(serve, path, error);
+		ret = keep_apart(serve, serve->audit, error);
 	if (ret == 0)
 		alarms_open(&serve->fleet.alarms, &serve->fleet.audit);
 	return ret == 0 ? audit_write(&serve->fleet.audit, &record, error) : ret;
@@ -219,43 +237,117 @@ static int open_audit(struct serve *serve, struct error *error)
 
 /* Certificates first, before anything of ours is open: a descriptor that was not given cannot be
  * one of our own. */
-static int start(struct serve *serve, struct error *error)
+static int become_keeper(struct serve *serve, int argc, char **argv, struct error *error)
+{
+	char found[4096];
+	int ret = confine_memory(error);
+
+	programs_use_state(serve->state);
+	programs_use_tpm(serve->tpm);
+	if (ret == 0 && !serve->audit)
+		ret = audit_path(AUDIT_OF_HOST, found, sizeof(found), error);
+	if (ret < 0)
+		return ret;
+	return keeper_become(argc, argv, &serve->tls_files, serve->audit ? serve->audit : found,
+			     error);
+}
+
+/* ---- as the keeper's ---- */
+
+/* What there is of the controller before. */
+static int take_over(struct serve *serve, char **argv, struct error *error)
 {
 	int ret = confine_memory(error);
 
 	if (ret == 0)
 		ret = raise_descriptors(error);
+	if (ret == 0)
+		ret = keeper_remember_start(&serve->keeper, serve->keeper_fd, argv,
+					    &serve->tls_files, error);
 	if (ret == 0) {
 		serve->tls = tls_context(&serve->tls_files, true, error);
 		ret = serve->tls ? 0 : -EINVAL;
 	}
+	if (ret < 0)
+		return ret;
+	/* Else it has that of a number. */
+	prctl(PR_SET_NAME, "karuta-controller");
+	fcntl(serve->keeper_fd, F_SETFD, FD_CLOEXEC);
+	keep_open(serve->keeper_fd);
+	return adopt_read(&serve->adopted, error);
+}
+
+static int open_fleet(struct serve *serve, struct error *error)
+{
+	int ret = open_audit(serve, error);
+
 	if (ret == 0)
+		ret = fleet_open(&serve->fleet, &serve->adopted, error);
+	if (ret == 0)
+		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->tls,
+				  serve->address, adopt_socket(&serve->adopted), error);
+	serve->fleet.socket = serve->server.socket;
+	if (ret == 0)
+		remember_all(&serve->fleet);
+	return ret;
+}
+
+static int start(struct serve *serve, char **argv, struct error *error)
+{
+	int ret = take_over(serve, argv, error);
+
+	if (ret == 0 && adopt_is_first(&serve->adopted))
 		ret = host_must_be_released(serve->state, serve->tpm, error);
+	else if (ret == 0)
+		host_look_again(serve->state, serve->tpm);
 	if (ret == 0)
 		ret = os_loop_create(&serve->loop);
 	serve->fleet.loop = serve->loop;
+	if (ret == 0)
+		ret = keep_watch(serve->loop);
 	if (ret == 0)
 		ret = find_files(serve, error);
 	if (ret == 0)
 		ret = take_signals(serve, error);
 	if (ret == 0)
-		ret = open_audit(serve, error);
-	if (ret == 0)
-		ret = fleet_open(&serve->fleet, error);
-	if (ret == 0)
-		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->tls,
-				  serve->address, error);
+		ret = open_fleet(serve, error);
 	if (ret == 0)
 		ret = confine(serve->tpm, error);
+	if (ret == 0 && !adopt_is_first(&serve->adopted))
+		fprintf(stderr, "karuta-controller: %u instances go on\n", serve->fleet.adopted);
+	adopt_free(&serve->adopted);
 	return ret < 0 && !error->code ? error_set(error, -ret, "%s", strerror(-ret)) : ret;
+}
+
+static void replace_keeper(struct serve *serve)
+{
+	struct error error = {0};
+	int socket;
+
+	if (keep_lost())
+		serve->keeper_at = os_now();
+	if (!serve->keeper_at || os_now() < serve->keeper_at)
+		return;
+	serve->keeper_at = 0;
+	if (keeper_again(&serve->keeper, &socket, &error) < 0) {
+		fprintf(stderr, "karuta-controller: no keeper: %s\n", error.text);
+		serve->keeper_at = os_now() + KEEPER_PAUSE;
+		return;
+	}
+	keep_open(socket);
+	keep_watch(serve->loop);
+	remember_all(&serve->fleet);
+	fprintf(stderr, "karuta-controller: there is another keeper\n");
 }
 
 static void until_end(struct serve *serve)
 {
+	keep_ready();
 	fleet_resume(&serve->fleet);
 	while (!serve->fleet.ending || !fleet_is_empty(&serve->fleet)) {
 		int pause = fleet_turn(&serve->fleet);
 
+		replace_keeper(serve);
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)server_turn(&serve->server));
 		os_loop_once(serve->loop, pause);
 	}
@@ -282,7 +374,7 @@ static struct serve *make_serve(void)
 	serve->given_files = DEFAULT_FILES;
 	serve->tls_files = (struct tls_files){"/etc/karuta/ca.pem", "/etc/karuta/host.pem",
 					      "/etc/karuta/host.key"};
-	serve->signals = -1;
+	serve->signals = serve->keeper_fd = -1;
 	serve->server.socket = -1;
 	serve->fleet.audit = AUDIT_NONE;
 	serve->fleet.book = BOOK_NONE;
@@ -305,7 +397,9 @@ int serve_main(int argc, char **argv)
 		free(serve);
 		return code - 1;
 	}
-	if (start(serve, &error) < 0) {
+	if (serve->keeper_fd < 0)
+		code = become_keeper(serve, argc, argv, &error);
+	if (code < 0 || start(serve, argv, &error) < 0) {
 		fprintf(stderr, "karuta-controller: %s\n", error.text);
 		code = 1;
 	} else {

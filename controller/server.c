@@ -293,7 +293,7 @@ static int listen_at(const char *text, struct error *error)
 }
 
 int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop, SSL_CTX *tls,
-		const char *address, struct error *error)
+		const char *address, int kept, struct error *error)
 {
 	int ret;
 
@@ -304,9 +304,11 @@ int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop
 		EACH(connection, server)
 	connection->fd = -1;
 	ret = server_look(server, error);
-	if (ret < 0)
+	if (ret < 0) {
+		os_close(&kept);
 		return ret;
-	server->socket = listen_at(address, error);
+	}
+	server->socket = kept >= 0 ? kept : listen_at(address, error);
 	if (server->socket < 0)
 		return server->socket;
 	ret = os_loop_add(loop, server->socket, EPOLLIN, on_newcomer, server);

@@ -27,7 +27,7 @@ unsigned slots_seen(const struct machine *machine, const struct slot *slot)
 	return machine->hypervisor.view.slots[slot->number];
 }
 
-static struct slot *make_slot(unsigned number)
+struct slot *slots_make(struct machine *machine, unsigned number)
 {
 	struct slot *slot = malloc(sizeof(*slot));
 
@@ -43,6 +43,7 @@ static struct slot *make_slot(unsigned number)
 			      .old_program = -1,
 			      .next_commands = LINK_NONE,
 			      .successor = WATCH_NONE};
+	machine->slots[number] = slot;
 	return slot;
 }
 
@@ -117,7 +118,7 @@ int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticke
 	int ret = choose_slot(machine, card, error);
 
 	if (ret == 0) {
-		slot = make_slot(card->slot);
+		slot = slots_make(machine, card->slot);
 		ret = slot ? 0 : error_set(error, ENOMEM, "no memory for a card");
 	}
 	if (ret < 0) {
@@ -125,7 +126,6 @@ int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticke
 		card_spec_free(card);
 		return ret;
 	}
-	machine->slots[slot->number] = slot;
 	slot->card = *card;
 	*card = (struct card_spec){0};
 	ret = fit_card(machine, slot, error);

@@ -50,7 +50,7 @@ int state_write_file(int folder, const char *name, const char *text, size_t leng
 
 /* ---- the folder ---- */
 
-static int default_path(char *path, size_t size, struct error *error)
+int state_default_path(char *path, size_t size, struct error *error)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	int length;
@@ -118,7 +118,7 @@ static int open_state(struct state *state, const char *path, bool locked, struct
 
 	*state = STATE_NONE;
 	if (!path)
-		ret = default_path(place, sizeof(place), error);
+		ret = state_default_path(place, sizeof(place), error);
 	else if (!path[0] || (size_t)snprintf(place, sizeof(place), "%s", path) >= sizeof(place))
 		ret = error_set(error, EINVAL, "--state %s: not a path", path);
 	if (ret < 0)

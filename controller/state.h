@@ -33,6 +33,8 @@ struct state {
 
 #define STATE_NONE ((struct state){.folder = -1, .lock = -1})
 
+/* What state_open() takes for NULL. */
+int state_default_path(char *path, size_t size, struct error *error);
 /* Makes the folder if there is none, opens and locks it. `path` NULL: /var/lib/karuta/host; without
  * root $XDG_STATE_HOME/karuta. Waits while another controller measures: milliseconds. */
 int state_open(struct state *state, const char *path, struct error *error);

@@ -96,6 +96,7 @@ const struct jail_syscall controller_syscalls[] = {
 	{SCMP_SYS(setsid), "a program is not of our terminal", {{0}}},
 	{SCMP_SYS(dup2), "its descriptors", {{0}}},
 	{SCMP_SYS(close_range), "and no others", {{0}}},
+	PRCTL(PR_SET_CHILD_SUBREAPER, "another keeper"),
 	PRCTL(PR_SET_PDEATHSIG, "a program does not outlive its controller"),
 	PRCTL(PR_SET_MEMORY_MERGE, "none of its pages is shared with others"),
 	PRCTL(PR_SCHED_CORE, "an instance with whole cores has their other threads too"),

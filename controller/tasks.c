@@ -57,6 +57,16 @@ static void finish(struct machine *machine, struct slot *slot, int code, const c
 	machine_answer(machine, &slot->ticket, code, text);
 }
 
+/* It may have been told already: neither does any harm twice. */
+void tasks_adopt(struct slot *slot)
+{
+	if (slot->task.step == TASK_RESIZING)
+		ask(slot, (struct command){.verb = COMMAND_RESIZE, .size = slot->kit.size});
+	else if (slot->task.step != TASK_NONE)
+		ask(slot, (struct command){.verb = COMMAND_THAW});
+	slot->task.step = TASK_NONE;
+}
+
 /* ---- another size ---- */
 
 static void turn_resizing(struct machine *machine, struct slot *slot, bool same, uint64_t now)

@@ -17,6 +17,7 @@ static void forget(struct upgrade *upgrade)
 	link_close(&upgrade->between);
 	link_close(&upgrade->commands);
 	link_close(&upgrade->descriptors);
+	os_close(&upgrade->program);
 	upgrade->step = UPGRADE_NONE;
 	upgrade->refusal[0] = '\0';
 }
@@ -79,6 +80,7 @@ int upgrade_begin(struct machine *machine, const char *path, uint64_t ticket, st
 		return ret;
 	}
 	upgrade->step = UPGRADE_PREPARING;
+	upgrade->program = os_steal_fd(&file);
 	upgrade->ticket = ticket;
 	upgrade->deadline = os_now() + MACHINE_READY_DEADLINE;
 	return 0;
@@ -103,6 +105,9 @@ static void change_over(struct machine *machine, uint64_t now)
 
 	upgrade->step = UPGRADE_LEAVING;
 	upgrade->deadline = now + LEAVE_DEADLINE;
+	/* What the first one was asked, the other one has not heard. */
+	if (machine->unsettled)
+		machine->orders.under_way = false;
 	link_close(&upgrade->between);
 	link_close(&machine->commands);
 	machine->commands = upgrade->commands;
@@ -110,6 +115,8 @@ static void change_over(struct machine *machine, uint64_t now)
 	link_close(&machine->descriptors);
 	machine->descriptors = upgrade->descriptors;
 	upgrade->descriptors = LINK_NONE;
+	os_close(&machine->program);
+	machine->program = os_steal_fd(&upgrade->program);
 	if (watch_swap(&machine->hypervisor, &upgrade->other, &error) < 0)
 		machine_fail(machine, error.text);
 }
@@ -188,6 +195,12 @@ void upgrade_turn(struct machine *machine, uint64_t now)
 bool upgrade_is_busy(const struct machine *machine)
 {
 	return machine->upgrade.step != UPGRADE_NONE;
+}
+
+void upgrade_adopt(struct machine *machine)
+{
+	if (machine->upgrade.step != UPGRADE_LEAVING)
+		forget(&machine->upgrade);
 }
 
 void upgrade_end(struct machine *machine)

@@ -37,6 +37,7 @@ struct upgrade {
 	struct watch other; /* the one that stands by; LEAVING: the one that ends */
 	struct link between;
 	struct link commands, descriptors; /* of the one that stands by */
+	int program;			   /* the same */
 	uint64_t deadline;
 	uint64_t ticket;		/* 0: nobody waits for an update */
 	char refusal[STATUS_TEXT_SIZE]; /* PREPARING: of MEET; "" */
@@ -46,7 +47,8 @@ struct upgrade {
 	((struct upgrade){.other = WATCH_NONE,                                                     \
 			  .between = LINK_NONE,                                                    \
 			  .commands = LINK_NONE,                                                   \
-			  .descriptors = LINK_NONE})
+			  .descriptors = LINK_NONE,                                                \
+			  .program = -1})
 
 /* `path` NULL: the installed program. */
 int upgrade_begin(struct machine *machine, const char *path, uint64_t ticket, struct error *error);
@@ -58,6 +60,8 @@ void upgrade_met(struct machine *machine, int result, const char *text);
 void upgrade_handed(struct machine *machine, int result, const char *text);
 /* The hypervisor has ended. True: since the other one has the guest, and is the hypervisor now. */
 bool upgrade_succeeds(struct machine *machine, uint64_t now);
+/* Begun by another controller, who has died meanwhile; which hypervisor has the guest is known. */
+void upgrade_adopt(struct machine *machine);
 /* The instance ends. */
 void upgrade_end(struct machine *machine);
 

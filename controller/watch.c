@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,22 +10,46 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "keep.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "watch.h"
 
-static void reap(struct watch *watch, int flags)
+#define ORPHAN_DEADLINE (10 * NS_PER_S) /* one that was killed is gone */
+
+/* Of one that was adopted, its parent knows: the keeper, unless that has died meanwhile. */
+static bool wait_for(const struct watch *watch, int flags, int *code, int *status)
 {
 	siginfo_t info = {0};
 
-	if (waitid(P_PIDFD, (id_t)watch->pidfd, &info, WEXITED | flags) < 0 || !info.si_pid)
+	*code = *status = 0;
+	if (waitid(P_PIDFD, (id_t)watch->pidfd, &info, WEXITED | flags) == 0) {
+		*code = info.si_code;
+		*status = info.si_status;
+		return info.si_pid != 0;
+	}
+	if (errno != ECHILD ||
+	    os_wait(watch->pidfd, POLLIN, flags & WNOHANG ? 0 : os_now() + ORPHAN_DEADLINE) <= 0)
+		return false;
+	keep_wait(watch->pid, code, status);
+	return true;
+}
+
+static void reap(struct watch *watch, int flags)
+{
+	int code, status;
+
+	if (!wait_for(watch, flags, &code, &status))
 		return;
 	watch->exited = true;
-	watch->exit_code = info.si_code == CLD_EXITED ? info.si_status : -1;
-	watch->signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+	watch->exit_code = code == CLD_EXITED ? status : -1;
+	watch->signal = code == CLD_EXITED ? 0 : status;
 	os_loop_remove(watch->loop, watch->pidfd);
 	os_close(&watch->pidfd);
 	/* What it said last counts more than what was last seen. */
 	watch_look(watch);
+	if (!code && watch->view.state == STATUS_ENDED)
+		watch->exit_code = 0;
 }
 
 static void on_exit_event(void *context, int fd, uint32_t events)
@@ -53,7 +78,6 @@ static int run(struct watch *watch, int status_fd, struct launch *launch, struct
 		if (ret < 0)
 			error_set(error, -ret, "watch %s: %s", launch->program, strerror(-ret));
 	}
-	area_hand_over(&watch->words);
 	return ret;
 }
 
@@ -146,6 +170,37 @@ int watch_swap(struct watch *watch, struct watch *beside, struct error *error)
 	return ret < 0 ? error_set(error, -ret, "watch another process: %s", strerror(-ret)) : 0;
 }
 
+void watch_record(struct watch *watch, const char *name, struct record *record)
+{
+	record_enter(record, name);
+	record_pid(record, "pid", &watch->pid);
+	record_fd(record, "process", &watch->pidfd);
+	record_fd(record, "status", &watch->status.fd);
+	record_fd(record, "words", &watch->words.fd);
+	record_bool(record, "spoke", &watch->spoke);
+	record_int(record, "examined", &watch->examined);
+	record_bool(record, "exited", &watch->exited);
+	record_int(record, "exit", &watch->exit_code);
+	record_int(record, "signal", &watch->signal);
+	record_leave(record);
+}
+
+int watch_adopt(struct watch *watch, enum status_role role, struct os_loop *loop)
+{
+	int ret = 0;
+
+	watch->loop = loop;
+	watch->role = role;
+	if (watch->status.fd >= 0)
+		ret = area_adopt(&watch->status, STATUS_PAGE_SIZE, true);
+	if (ret == 0 && watch->words.fd >= 0)
+		ret = area_adopt(&watch->words, AREA_WORDS_SIZE, true);
+	watch_look(watch);
+	if (ret < 0 || !watch_runs(watch))
+		return ret;
+	return watch->pidfd >= 0 ? watch_exit(watch) : -EPROTO;
+}
+
 void watch_look(struct watch *watch)
 {
 	int ret;
@@ -207,6 +262,8 @@ static void how_it_died(const struct watch *watch, char *text, size_t size)
 	else if (watch->signal == SIGSYS)
 		snprintf(text, size,
 			 "killed by SIGSYS: it made a system call that is not on its list");
+	else if (!watch->signal && watch->exit_code < 0)
+		snprintf(text, size, "it has ended; how is not known");
 	else if (watch->signal)
 		snprintf(text, size, "killed by signal %d (%s)", watch->signal,
 			 strsignal(watch->signal));

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "launch.h"
 #include "os/loop.h"
+#include "record.h"
 #include "wire/status.h"
 
 struct watch {
@@ -28,7 +29,7 @@ struct watch {
 	bool spoke;		 /* where nobody is to: examine.c */
 	pid_t examined;		 /* of this one a security event has been raised */
 	bool exited;
-	int exit_code; /* after exit: 0..255, or -1 */
+	int exit_code; /* after exit: 0..255, or -1: a signal, or not known */
 	int signal;    /* that ended it, or 0 */
 };
 
@@ -44,6 +45,9 @@ int watch_start_beside(struct watch *watch, struct watch *now, struct launch *la
 		       struct error *error);
 /* The one that was started beside takes the place of the one that runs, which goes to *beside. */
 int watch_swap(struct watch *watch, struct watch *beside, struct error *error);
+/* For record.h. What was read is adopted then: from another controller, whose child it was. */
+void watch_record(struct watch *watch, const char *name, struct record *record);
+int watch_adopt(struct watch *watch, enum status_role role, struct os_loop *loop);
 /* Looks at the status page again. */
 void watch_look(struct watch *watch);
 bool watch_runs(const struct watch *watch);

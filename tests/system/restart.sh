@@ -22,10 +22,12 @@ call() {
 serve() {
 	karuta-controller serve --ca "$certificates/ca.pem" --cert "$certificates/host.pem" --key "$certificates/host.key" \
 		--files srv --audit audit --state state 2>>notes &
-	controller=$!
-	cleanup kill -KILL $controller
+	keeper=$!
+	cleanup kill -KILL $keeper
 	wait_for 60 call list
 }
+serving() { pgrep -P "$keeper" -f 'serve --keeper'; }
+programs() { pgrep -f 'karuta-(hypervisor|card)' | tr '\n' ' '; }
 # launch NAME LINE CARDS [KEYS]
 launch() {
 	cat >"$1.json" <<END_OF_SPEC
@@ -49,12 +51,27 @@ check "kill -9 of a hypervisor: its instance comes back" wait_for 30 says web 'r
 check "its guest works again" wait_for 30 works web
 check "with its volume, without being asked for the key" says web 'attached'
 check "the other has not noticed" says plain 'plain: running'
-check "nothing of it is left twice" test "$(pgrep -c -P "$controller" -f karuta-)" = 3
+check "nothing of it is left twice" test "$(programs | wc -w)" = 3
 
 # --- the controller dies ---
-kill -KILL $controller
-wait $controller 2>/dev/null
-check "all programs end with it" wait_for 10 sh -c "! pgrep -f 'karuta-(hypervisor|card)'"
+before=$(programs)
+for ((i = 0; i < 3; i++)); do
+	old=$(serving)
+	kill -KILL "$old"
+	check "kill -9 of the controller: there is another" wait_for 30 sh -c "pgrep -P $keeper -f 'serve --keeper' | grep -vx $old"
+	check "it answers" wait_for 30 call list
+	check "the same programs run" test "$(programs)" = "$before"
+	check "their guests work" works web
+	exits=$(field web counters.exits)
+	more() { [ "$(field web counters.exits)" -gt "$exits" ]; }
+	check "and go on" wait_for 30 more
+done
+check "it can order what runs about" call update web card=data
+check "also its hypervisor" call update web hypervisor=true
+check "the guest works" wait_for 30 works web
+check "both of them are killed: all programs end" sh -c "kill -KILL $keeper $(serving)"
+wait $keeper 2>/dev/null
+check "they do" wait_for 20 sh -c "! pgrep -f 'karuta-(hypervisor|card)'"
 serve || sed 's/^/#   /' notes
 check "the next one: what needs no key comes back" wait_for 30 works plain
 check "what needs one waits for it" wait_for 10 says web 'web: waiting for keys'
@@ -63,10 +80,10 @@ check "its guest works" wait_for 30 works web
 
 # --- what is stopped stays so ---
 check "stop" call stop web
-kill -TERM $controller
+kill -TERM $keeper
 sleep 0.5
-kill -TERM $controller
-wait $controller 2>/dev/null
+kill -TERM $keeper
+wait $keeper 2>/dev/null
 serve || sed 's/^/#   /' notes
 check "what was running when it was told to end comes back" wait_for 30 works plain
 check "what was stopped does not" says web 'web: ended'

@@ -12,7 +12,8 @@
 #include "wire/control.h"
 
 static int port;
-static pid_t daemon_pid;
+static pid_t keeper_pid; /* what was started */
+static pid_t daemon_pid; /* the controller that it has started */
 static const char *daemon_state = "state"; /* each daemon has its own */
 
 /* `call` as the holder of NAME.pem. */
@@ -40,11 +41,22 @@ static inline pid_t start_daemon(const char *certificate)
 	_exit(92);
 }
 
+/* The keeper's child whose parent it was from the beginning. */
+static inline pid_t find_daemon(void)
+{
+	sh("for i in $(pgrep -P %d); do tr '\\0' ' ' </proc/$i/cmdline | grep -q 'serve --keeper' "
+	   "&& echo $i; done",
+	   keeper_pid);
+	return (pid_t)atoi(output);
+}
+
 static inline void wait_daemon(void)
 {
 	for (unsigned i = 0; i < SECONDS * 20; i++) {
-		if (CALL("reader", "list") == 0)
+		if (CALL("reader", "list") == 0) {
+			daemon_pid = find_daemon();
 			return;
+		}
 		usleep(50000);
 	}
 	sh("cat notes");
@@ -68,7 +80,7 @@ static inline int make_host(void **state)
 	       "echo '{\"name\": \"web\", \"memory\": \"64M\", \"kernel\": \"kernel\"}' >web.json",
 	       KARUTA_CERTIFICATES, KARUTA_CERTIFICATES, KARUTA_CERTIFICATES) != 0)
 		return -1;
-	daemon_pid = start_daemon("host");
+	keeper_pid = start_daemon("host");
 	wait_daemon();
 	return 0;
 }
@@ -76,9 +88,9 @@ static inline int make_host(void **state)
 static inline int end_host(void **state)
 {
 	/* The power button, the plug. */
-	kill(daemon_pid, SIGTERM);
-	kill(daemon_pid, SIGINT);
-	if (wait_end(daemon_pid) != 0 || sh("./karuta-controller audit verify audit") != 0)
+	kill(keeper_pid, SIGTERM);
+	kill(keeper_pid, SIGINT);
+	if (wait_end(keeper_pid) != 0 || sh("./karuta-controller audit verify audit") != 0)
 		return -1;
 	return remove_folder(state);
 }

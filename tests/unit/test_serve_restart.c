@@ -57,13 +57,15 @@ static unsigned count_keys(void)
 
 static void end_daemon(int number)
 {
-	kill(daemon_pid, number);
-	wait_end(daemon_pid);
+	kill(keeper_pid, number);
+	if (number == SIGKILL)
+		kill(daemon_pid, number);
+	wait_end(keeper_pid);
 }
 
 static void begin_daemon(void)
 {
-	daemon_pid = start_daemon("host");
+	keeper_pid = start_daemon("host");
 	wait_daemon();
 }
 
