@@ -284,34 +284,59 @@ static int receive_all(struct call *call, uint8_t *to, size_t length, struct err
 	return 0;
 }
 
-static int exchange(struct call *call, struct control_answer *answer, struct error *error)
+static int send_request(struct call *call, const struct control_request *request,
+			struct error *error)
 {
-	size_t size = CONTROL_HEAD_SIZE + CONTROL_ANSWER_MAX;
-	ssize_t length;
-	int ret;
+	ssize_t length = control_request_encode(request, call->bytes + CONTROL_HEAD_SIZE,
+						CONTROL_REQUEST_MAX);
 
-	call->bytes = malloc(size);
-	if (!call->bytes)
-		return error_set(error, ENOMEM, "out of memory");
-	length = control_request_encode(&call->request, call->bytes + CONTROL_HEAD_SIZE,
-					CONTROL_REQUEST_MAX);
 	if (length < 0)
 		return error_set(error, EMSGSIZE, "the request is too large");
 	control_put_length(call->bytes, (size_t)length);
-	ret = send_all(call, CONTROL_HEAD_SIZE + (size_t)length, error);
-	/* There may be keys in it. */
-	explicit_bzero(call->bytes, size);
-	if (ret == 0)
-		ret = receive_all(call, call->bytes, CONTROL_HEAD_SIZE, error);
+	return send_all(call, CONTROL_HEAD_SIZE + (size_t)length, error);
+}
+
+/* The answer's texts are in call->bytes, until the next exchange. */
+static int receive_answer(struct call *call, struct control_answer *answer, struct error *error)
+{
+	int ret = receive_all(call, call->bytes, CONTROL_HEAD_SIZE, error);
+	ssize_t length = ret < 0 ? ret : control_length(call->bytes, CONTROL_ANSWER_MAX);
+
 	if (ret < 0)
 		return ret;
-	length = control_length(call->bytes, CONTROL_ANSWER_MAX);
-	if (length < 0)
-		return error_set(error, EPROTO, "%s: no answer of a controller", call->host);
-	ret = receive_all(call, call->bytes, (size_t)length, error);
-	if (ret == 0 && control_answer_decode(answer, call->bytes, (size_t)length) < 0)
+	if (length > 0)
+		ret = receive_all(call, call->bytes, (size_t)length, error);
+	if (ret == 0 &&
+	    (length < 0 || control_answer_decode(answer, call->bytes, (size_t)length) < 0))
 		ret = error_set(error, EPROTO, "%s: no answer of a controller", call->host);
 	return ret;
+}
+
+static int exchange(struct call *call, const struct control_request *request,
+		    struct control_answer *answer, struct error *error)
+{
+	int ret = send_request(call, request, error);
+
+	if (ret == 0)
+		ret = receive_answer(call, answer, error);
+	if (ret == 0 && memcmp(answer->id, request->id, CONTROL_ID_SIZE) != 0 && !answer->code)
+		ret = error_set(error, EPROTO, "%s: the answer to another request", call->host);
+	return ret;
+}
+
+/* Asks the host first what to wrap them with. */
+static int wrap_keys(struct call *call, struct control_request *wrapped, struct error *error)
+{
+	struct control_request question = {.verb = control_verb_find("wrapping", 8)};
+	char name[TLS_NAME_MAX + 1];
+	struct control_answer answer;
+	int ret = tls_own_name(call->ssl, name, error);
+
+	if (ret == 0 && RAND_bytes(question.id, CONTROL_ID_SIZE) != 1)
+		ret = error_set(error, EIO, "no random numbers");
+	if (ret == 0)
+		ret = exchange(call, &question, &answer, error);
+	return ret < 0 ? ret : call_wrap(&call->request, name, &answer, wrapped, error);
 }
 
 /* ---- the answer ---- */
@@ -329,6 +354,8 @@ static int show(const struct call *call, const struct control_answer *answer)
 		fprintf(stderr, "karuta-controller: %s: %s\n", call->host, text ? text : "");
 	else if (result && json_object_get(result, "instances"))
 		show_list(result);
+	else if (result && json_object_get(result, "wrapping"))
+		printf("%s\n", json_string_value(json_object_get(result, "wrapping")));
 	else if (result && json_object_get(result, "more"))
 		show_events(json_object_get(result, "events"));
 	else if (result)
@@ -352,17 +379,31 @@ static void hang_up(struct call *call)
 	call->bytes = NULL;
 }
 
-/* 1: it was the right host, which has gone away before its answer. */
-static int try(struct call *call, struct control_answer *answer, struct error *error)
+static int open_call(struct call *call, struct error *error)
 {
 	int ret = connect_to(call, error);
 
-	if (ret == 0)
-		ret = shake_hands(call, error);
+	call->bytes = malloc(CONTROL_HEAD_SIZE + CONTROL_ANSWER_MAX);
+	if (ret == 0 && !call->bytes)
+		ret = error_set(error, ENOMEM, "out of memory");
+	return ret < 0 ? ret : shake_hands(call, error);
+}
+
+/* 1: it was the right host, which has gone away before its answer. Keys are wrapped for the
+ * controller that is asked; the next one has another key. */
+static int try(struct call *call, struct control_answer *answer, struct error *error)
+{
+	struct control_request wrapped = {0};
+	bool has_keys = call->request.key_count;
+	int ret = open_call(call, error);
+
 	if (ret < 0)
 		return ret;
 	call->was_there = true;
-	ret = exchange(call, answer, error);
+	ret = has_keys ? wrap_keys(call, &wrapped, error) : 0;
+	if (ret == 0)
+		ret = exchange(call, has_keys ? &wrapped : &call->request, answer, error);
+	call_wrap_free(&wrapped);
 	return ret == -ECONNRESET ? 1 : ret;
 }
 
@@ -390,8 +431,6 @@ static int run(struct call *call)
 
 	signal(SIGPIPE, SIG_IGN);
 	ret = ask(call, &answer, &error);
-	if (ret == 0 && memcmp(answer.id, call->request.id, CONTROL_ID_SIZE) != 0 && !answer.code)
-		ret = error_set(&error, EPROTO, "%s: the answer to another request", call->host);
 	if (ret == 0)
 		return show(call, &answer);
 	fprintf(stderr, "karuta-controller: %s\n", error.text);

@@ -39,7 +39,7 @@ void connection_begin(struct connection *connection, struct server *server, int 
 		connection_end(connection);
 }
 
-/* Keys may be in it. */
+/* There is a key in it if somebody has sent one as it is. */
 static void drop_frame(struct connection *connection)
 {
 	if (connection->frame)

@@ -8,12 +8,15 @@
 #include "base/base.h"
 #include "files.h"
 #include "remember.h"
+#include "trust/digest.h"
 
 struct call {
 	struct fleet *fleet;
+	const char *caller;
 	char who[TLS_NAME_MAX + 16];
 	struct control_request request;
-	struct operation *operation; /* NULL: it only reads */
+	uint8_t digest[WRAP_DIGEST_SIZE]; /* of one that changes something */
+	struct operation *operation;	  /* NULL: it only reads */
 	struct unit *unit;
 	char target[INSTANCE_NAME_MAX + CARD_NAME_MAX + 2]; /* instance, or instance/card */
 	bool accepted;					    /* it is in the audit log */
@@ -133,6 +136,19 @@ static int events(struct call *call)
 	return ret;
 }
 
+static int wrapping(struct call *call)
+{
+	char key[2 * WRAP_PUBLIC_SIZE + 1];
+	int ret = accept_call(call);
+
+	if (ret < 0)
+		return ret;
+	trust_hex(wrap_pair_public(call->fleet->wrapping), WRAP_PUBLIC_SIZE, key);
+	call->result =
+		json_pack("{s:s,s:b}", "wrapping", key, "attested", call->fleet->wrapping_attested);
+	return 0;
+}
+
 static int check_instance(struct call *call, struct instance *instance)
 {
 	int ret = 0;
@@ -149,7 +165,8 @@ static int check_instance(struct call *call, struct instance *instance)
 static int take_keys(struct call *call, struct keyring *keys, const struct card_spec *cards,
 		     size_t count)
 {
-	int ret = keyring_fill(keys, &call->request, &call->error);
+	int ret = keyring_fill(keys, &call->request, call->caller, call->fleet->wrapping,
+			       &call->error);
 
 	if (ret == 0)
 		ret = keyring_fits(keys, cards, count, &call->error);
@@ -471,6 +488,7 @@ static const struct {
 	{"reset", reset_guest}, {"pause", pause_guest}, {"resume", resume_guest},
 	{"update-host", update_host},
 	{"start", start},	{"forget", forget},	{"events", events},
+	{"wrapping", wrapping},
 };
 
 static int run_verb(struct call *call)
@@ -496,17 +514,16 @@ static int check_role(struct call *call, const struct tls_peer *peer)
 }
 
 /* 1: it was sent before, and has an answer or will have. */
-static int find_again(struct call *call, const struct tls_peer *peer, const uint8_t *frame,
-		      size_t length)
+static int find_again(struct call *call)
 {
 	struct operation *operation =
-		operations_find(&call->fleet->operations, peer->name, call->request.id);
+		operations_find(&call->fleet->operations, call->caller, call->request.id);
 	char text[64];
 	int ret;
 
 	if (!operation)
 		return 0;
-	if (!operation_is(operation, frame, length))
+	if (!operation_is(operation, call->digest))
 		return error_set(&call->error, EEXIST,
 				 "its identifier was that of another request before");
 	snprintf(text, sizeof(text), "sent again, see line %llu",
@@ -517,15 +534,17 @@ static int find_again(struct call *call, const struct tls_peer *peer, const uint
 }
 
 /* Of one that changes something: an operation, whose end is the answer. */
-static int run_operation(struct call *call, const struct tls_peer *peer, const uint8_t *frame,
-			 size_t length)
+static int run_operation(struct call *call)
 {
-	int ret = find_again(call, peer, frame, length);
+	int ret = wrap_digest(&call->request, call->digest);
 
+	if (ret < 0)
+		return error_set(&call->error, -ret, "%s", strerror(-ret));
+	ret = find_again(call);
 	if (ret)
 		return ret < 0 ? ret : 0;
-	call->operation = operations_begin(&call->fleet->operations, peer->name, &call->request,
-					   frame, length);
+	call->operation = operations_begin(&call->fleet->operations, call->caller, call->request.id,
+					   call->digest);
 	if (!call->operation)
 		return error_set(&call->error, EBUSY, "too many commands are under way");
 	/* Before it is begun: it is not to be begun twice, whoever dies meanwhile. */
@@ -562,8 +581,7 @@ static int run_request(struct call *call, const struct tls_peer *peer, const uin
 	if (ret == 0)
 		ret = check_role(call, peer);
 	if (ret == 0)
-		ret = call->request.verb->changes ? run_operation(call, peer, frame, length)
-						  : run_verb(call);
+		ret = call->request.verb->changes ? run_operation(call) : run_verb(call);
 	if (ret < 0 && !call->accepted)
 		refuse_call(call);
 	if (ret == 0 && !call->request.verb->changes && !call->result)
@@ -574,7 +592,7 @@ static int run_request(struct call *call, const struct tls_peer *peer, const uin
 void dispatch(struct fleet *fleet, const struct tls_peer *peer, const uint8_t *frame, size_t length,
 	      struct outcome *outcome)
 {
-	struct call call = {.fleet = fleet};
+	struct call call = {.fleet = fleet, .caller = peer->name};
 	int ret;
 
 	snprintf(call.who, sizeof(call.who), "%s (%s)", peer->name, tls_role_name(peer->role));

@@ -21,6 +21,7 @@
 #include "machine.h"
 #include "operations.h"
 #include "policy.h"
+#include "wrap.h"
 
 #define FLEET_UNITS BOOK_ENTRIES
 
@@ -76,6 +77,8 @@ struct fleet {
 	struct book book;
 	struct alarms alarms;
 	struct operations operations;
+	struct wrap_pair *wrapping; /* what keys for this host are wrapped with */
+	bool wrapping_attested;	    /* the TPM knows it */
 	uint64_t last_ticket;
 	struct unit *units[FLEET_UNITS]; /* NULL: none */
 	int socket;			 /* that the server listens on; for the keeper */

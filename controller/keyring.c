@@ -2,21 +2,39 @@
 #include "keyring.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "os/memfd.h"
 
-int keyring_fill(struct keyring *keyring, const struct control_request *request,
-		 struct error *error)
+/* Through locked memory, which is wiped. */
+static int unwrap(struct key *key, const struct wrap_pair *pair, const struct wrap_context *context,
+		  const struct control_key *wrapped, struct error *error)
 {
-	int ret = 0;
+	uint8_t *bytes = OPENSSL_secure_malloc(CONTROL_KEY_MAX);
+	ssize_t length =
+		bytes ? wrap_open(pair, context, wrapped->bytes, wrapped->length, bytes, error)
+		      : error_set(error, ENOMEM, "out of locked memory");
+	int ret = length < 0 ? (int)length : key_keep_bytes(key, bytes, (size_t)length, error);
+
+	OPENSSL_secure_clear_free(bytes, CONTROL_KEY_MAX);
+	if (length < 0)
+		error_prefix(error, "key %llu", (unsigned long long)wrapped->number);
+	return ret;
+}
+
+int keyring_fill(struct keyring *keyring, const struct control_request *request, const char *caller,
+		 const struct wrap_pair *pair, struct error *error)
+{
+	struct wrap_context context = {.caller = caller};
+	int ret = request->key_count ? wrap_digest(request, context.request) : 0;
 
 	*keyring = (struct keyring){0};
+	if (ret < 0)
+		return error_set(error, -ret, "keys: %s", strerror(-ret));
 	for (size_t i = 0; ret == 0 && i < request->key_count; i++) {
-		const struct control_key *key = &request->keys[i];
-
-		keyring->keys[i].number = key->number;
-		ret = key_keep_bytes(&keyring->keys[i].key, key->bytes, key->length, error);
+		context.number = keyring->keys[i].number = request->keys[i].number;
+		ret = unwrap(&keyring->keys[i].key, pair, &context, &request->keys[i], error);
 		keyring->count += ret == 0;
 	}
 	if (ret < 0)

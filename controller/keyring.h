@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keys that came with a request, by their numbers, in memory as key.h describes: for the cards
- * that are started now, and for an instance that is to be started again without being asked for
- * them.
+ * The keys that came with a request, by their numbers, unwrapped into memory as key.h describes:
+ * for the cards that are started now, and for an instance that is to be started again without being
+ * asked for them.
  */
 #ifndef KARUTA_CONTROLLER_KEYRING_H
 #define KARUTA_CONTROLLER_KEYRING_H
@@ -15,6 +15,7 @@
 #include "cards.h"
 #include "key.h"
 #include "wire/control.h"
+#include "wrap.h"
 
 struct keyring {
 	size_t count;
@@ -24,9 +25,9 @@ struct keyring {
 	} keys[CONTROL_KEYS_MAX];
 };
 
-/* Takes a copy of each. */
-int keyring_fill(struct keyring *keyring, const struct control_request *request,
-		 struct error *error);
+/* Unwraps each: `caller` has sent the request. */
+int keyring_fill(struct keyring *keyring, const struct control_request *request, const char *caller,
+		 const struct wrap_pair *pair, struct error *error);
 /* None may be missing, none too many. -EINVAL */
 int keyring_fits(const struct keyring *keyring, const struct card_spec *cards, size_t count,
 		 struct error *error);

@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "operations.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-
-static bool digest(const uint8_t *frame, size_t length, uint8_t hash[32])
-{
-	return EVP_Digest(frame, length, hash, NULL, EVP_sha256(), NULL) == 1;
-}
 
 struct operation *operations_find(struct operations *operations, const char *caller,
 				  const uint8_t id[CONTROL_ID_SIZE])
@@ -59,28 +53,23 @@ static struct operation *place_for(struct operations *operations, const char *ca
 }
 
 struct operation *operations_begin(struct operations *operations, const char *caller,
-				   const struct control_request *request, const uint8_t *frame,
-				   size_t length)
+				   const uint8_t id[CONTROL_ID_SIZE],
+				   const uint8_t digest[WRAP_DIGEST_SIZE])
 {
 	struct operation *operation = place_for(operations, caller);
 
 	if (!operation)
 		return NULL;
 	*operation = (struct operation){.used = true, .order = ++operations->last};
-	if (!digest(frame, length, operation->digest)) {
-		operation->used = false;
-		return NULL;
-	}
 	snprintf(operation->caller, sizeof(operation->caller), "%s", caller);
-	memcpy(operation->id, request->id, CONTROL_ID_SIZE);
+	memcpy(operation->id, id, CONTROL_ID_SIZE);
+	memcpy(operation->digest, digest, WRAP_DIGEST_SIZE);
 	return operation;
 }
 
-bool operation_is(const struct operation *operation, const uint8_t *frame, size_t length)
+bool operation_is(const struct operation *operation, const uint8_t digest[WRAP_DIGEST_SIZE])
 {
-	uint8_t hash[32];
-
-	return digest(frame, length, hash) && !memcmp(hash, operation->digest, sizeof(hash));
+	return !memcmp(operation->digest, digest, WRAP_DIGEST_SIZE);
 }
 
 void operation_finish(struct operation *operation, int code, const char *text)

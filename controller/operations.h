@@ -14,6 +14,7 @@
 #include "os/clock.h"
 #include "tls.h"
 #include "wire/control.h"
+#include "wrap.h"
 
 #define OPERATIONS_MAX	  512u
 #define OPERATIONS_SHARE  128u
@@ -35,9 +36,9 @@ struct operation {
 	bool remembered; /* the keeper has it: remember.h */
 	char caller[TLS_NAME_MAX + 1];
 	uint8_t id[CONTROL_ID_SIZE];
-	uint8_t digest[32]; /* SHA-256 of the request */
-	uint64_t order;	    /* of arrival */
-	uint64_t line;	    /* in the audit log; 0: not accepted */
+	uint8_t digest[WRAP_DIGEST_SIZE]; /* of the bare request: wrap.h */
+	uint64_t order;			  /* of arrival */
+	uint64_t line;			  /* in the audit log; 0: not accepted */
 	enum operation_wait wait;
 	const struct unit *unit;
 	uint64_t ticket;
@@ -55,10 +56,10 @@ struct operation *operations_find(struct operations *operations, const char *cal
 				  const uint8_t id[CONTROL_ID_SIZE]);
 /* NULL: all that this caller, or all callers, may have is under way. */
 struct operation *operations_begin(struct operations *operations, const char *caller,
-				   const struct control_request *request, const uint8_t *frame,
-				   size_t length);
-/* Is it the same, byte for byte? */
-bool operation_is(const struct operation *operation, const uint8_t *frame, size_t length);
+				   const uint8_t id[CONTROL_ID_SIZE],
+				   const uint8_t digest[WRAP_DIGEST_SIZE]);
+/* Is it the same, byte for byte? But for its keys, which are wrapped anew each time. */
+bool operation_is(const struct operation *operation, const uint8_t digest[WRAP_DIGEST_SIZE]);
 void operation_finish(struct operation *operation, int code, const char *text);
 /* Forgets what is old. */
 void operations_turn(struct operations *operations, uint64_t now);

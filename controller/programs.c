@@ -428,6 +428,21 @@ int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, b
 	return ret;
 }
 
+int programs_note(const char *what, const void *bytes, size_t length, struct error *error)
+{
+	struct look *look = look_make();
+	struct trust_digest digest;
+	int ret = look ? trust_digest(bytes, length, &digest) : -ENOMEM;
+
+	if (!look)
+		return error_set(error, ENOMEM, "out of memory");
+	if (ret == 0)
+		ret = look_at_state(look, false, error);
+	if (ret == 0)
+		ret = suspect_log_event(&look->state, what, &digest, EVENT_MADE, error);
+	return look_end(look, ret, error);
+}
+
 static int check_role(const struct manifest_file *listed, const char *program,
 		      enum manifest_role role, struct error *error)
 {

@@ -49,6 +49,9 @@ int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, b
 /* Where the controller's program was started from, for one that is executed from memory. */
 void programs_use_folder(const char *path);
 int programs_folder(char *folder, size_t size);
+/* Something that was made here and is on no disk: its digest is in the event log, and the TPM, when
+ * it returns 0. */
+int programs_note(const char *what, const void *bytes, size_t length, struct error *error);
 /* What programs_verify() found last. */
 const struct programs_host *programs_host(void);
 /* "tpm" or "unattested" */

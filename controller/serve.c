@@ -235,6 +235,23 @@ static int open_audit(struct serve *serve, struct error *error)
 	return ret == 0 ? audit_write(&serve->fleet.audit, &record, error) : ret;
 }
 
+/* Made anew at each start. Without a place in the event log it is as good; nobody can tell from a
+ * quote whose it is then. */
+static int make_wrapping(struct serve *serve, struct error *error)
+{
+	struct error why = {0};
+	int ret = wrap_pair_make(&serve->fleet.wrapping, error);
+
+	if (ret < 0 || !serve->tpm)
+		return ret;
+	ret = programs_note("wrapping-key", wrap_pair_public(serve->fleet.wrapping),
+			    WRAP_PUBLIC_SIZE, &why);
+	serve->fleet.wrapping_attested = ret == 0;
+	if (ret < 0)
+		fprintf(stderr, "karuta-controller: no quote has the wrapping key: %s\n", why.text);
+	return 0;
+}
+
 /* Certificates first, before anything of ours is open: a descriptor that was not given cannot be
  * one of our own. */
 static int become_keeper(struct serve *serve, int argc, char **argv, struct error *error)
@@ -261,6 +278,8 @@ static int take_over(struct serve *serve, char **argv, struct error *error)
 
 	if (ret == 0)
 		ret = raise_descriptors(error);
+	if (ret == 0)
+		ret = wrap_use_locked_memory(error);
 	if (ret == 0)
 		ret = keeper_remember_start(&serve->keeper, serve->keeper_fd, argv,
 					    &serve->tls_files, error);
@@ -300,6 +319,8 @@ static int start(struct serve *serve, char **argv, struct error *error)
 		ret = host_must_be_released(serve->state, serve->tpm, error);
 	else if (ret == 0)
 		host_look_again(serve->state, serve->tpm);
+	if (ret == 0)
+		ret = make_wrapping(serve, error);
 	if (ret == 0)
 		ret = os_loop_create(&serve->loop);
 	serve->fleet.loop = serve->loop;
@@ -357,6 +378,7 @@ static void finish(struct serve *serve)
 {
 	server_close(&serve->server);
 	fleet_free(&serve->fleet);
+	wrap_pair_free(serve->fleet.wrapping);
 	SSL_CTX_free(serve->tls);
 	os_loop_destroy(serve->loop);
 	os_close(&serve->signals);

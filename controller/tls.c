@@ -240,3 +240,12 @@ int tls_peer(const SSL *ssl, struct tls_peer *peer, struct error *error)
 		return error_set(error, EACCES, "its certificate has no role (OU)");
 	return 0;
 }
+
+int tls_own_name(const SSL *ssl, char name[TLS_NAME_MAX + 1], struct error *error)
+{
+	const X509 *certificate = SSL_get_certificate(ssl);
+
+	if (certificate && subject_part(X509_get_subject_name(certificate), NID_commonName, name))
+		return 0;
+	return error_set(error, EINVAL, "our own certificate has no name (CN)");
+}

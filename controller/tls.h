@@ -31,6 +31,8 @@ struct tls_peer {
 SSL_CTX *tls_context(const struct tls_files *files, bool server, struct error *error);
 /* Who is at the other end of a finished handshake. */
 int tls_peer(const SSL *ssl, struct tls_peer *peer, struct error *error);
+/* What the other end will call us. */
+int tls_own_name(const SSL *ssl, char name[TLS_NAME_MAX + 1], struct error *error);
 const char *tls_role_name(enum control_role role);
 /* What went wrong last, in OpenSSL's words; empties its queue. */
 void tls_why(char *text, size_t size);

@@ -15,10 +15,8 @@
 _Static_assert(EVENTS_NAME_MAX + TRUST_DIGEST_DIGITS + 16 < PART_MAX, "room for any event");
 
 static const char *const results[] = {
-	[EVENT_INTACT] = "intact",
-	[EVENT_MISMATCH] = "mismatch",
-	[EVENT_REFUSED] = "refused",
-	[EVENT_RELEASED] = "released",
+	[EVENT_INTACT] = "intact",     [EVENT_MISMATCH] = "mismatch", [EVENT_REFUSED] = "refused",
+	[EVENT_RELEASED] = "released", [EVENT_MADE] = "made",
 };
 
 const char *event_result_name(enum event_result result)

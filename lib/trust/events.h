@@ -29,6 +29,7 @@ enum event_result {
 	EVENT_MISMATCH, /* not what it is to be: quarantine */
 	EVENT_REFUSED,	/* authentic or nobody's, and not to be used: too old, not listed */
 	EVENT_RELEASED, /* a quarantine was ended */
+	EVENT_MADE,	/* by the controller itself, while it ran: a public key */
 };
 
 struct event {

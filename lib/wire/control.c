@@ -31,6 +31,12 @@ const struct control_verb control_verbs[] = {
 	 false,
 	 1,
 	 {{.name = "since", .type = CONTROL_NUMBER, .most = INT64_MAX}}},
+	{"wrapping",
+	 "the public key that keys for this host are wrapped with",
+	 CONTROL_OPERATOR,
+	 false,
+	 0,
+	 {{0}}},
 	{"launch",
 	 "start an instance; spec is a karuta-instance(5)",
 	 CONTROL_OPERATOR,
@@ -162,9 +168,9 @@ static int read_keys(struct cursor *cursor, struct control_request *request, str
 		key->bytes = cbor_read_bytes(cursor, &key->length);
 		if (!cursor->failed && i && key->number <= last)
 			return error_set(error, EINVAL, "keys: twice, or not in order");
-		if (key->length > CONTROL_KEY_MAX)
+		if (key->length > CONTROL_KEY_MAX + CONTROL_WRAP_SIZE)
 			return error_set(error, EINVAL, "keys: one is longer than %u bytes",
-					 CONTROL_KEY_MAX);
+					 CONTROL_KEY_MAX + CONTROL_WRAP_SIZE);
 		last = key->number;
 	}
 	request->key_count = count;
@@ -302,6 +308,16 @@ ssize_t control_request_encode(const struct control_request *request, uint8_t *b
 			write_value(&writer, request, i);
 	}
 	return writer.failed ? -EMSGSIZE : (ssize_t)(size - writer.left);
+}
+
+ssize_t control_request_encode_bare(const struct control_request *request, uint8_t *bytes,
+				    size_t size)
+{
+	struct control_request bare = *request;
+
+	for (size_t i = 0; i < bare.key_count; i++)
+		bare.keys[i].length = 0;
+	return control_request_encode(&bare, bytes, size);
 }
 
 /* ---- answers ---- */

@@ -31,7 +31,8 @@
 #define CONTROL_VERB_MAX      16u
 #define CONTROL_ARGUMENTS_MAX 4u
 #define CONTROL_KEYS_MAX      31u
-#define CONTROL_KEY_MAX	      4096u
+#define CONTROL_KEY_MAX	      4096u /* before it is wrapped */
+#define CONTROL_WRAP_SIZE     72u   /* so much longer it is then */
 
 /* What a certificate says that its holder may do; each may do what those before it may. */
 enum control_role {
@@ -45,7 +46,7 @@ enum control_type {
 	CONTROL_TEXT,
 	CONTROL_NUMBER,
 	CONTROL_FLAG,
-	CONTROL_KEYS, /* {number: byte string}: what stands for a key_fd of a specification */
+	CONTROL_KEYS, /* {number: wrapped key}: what stands for a key_fd of a specification */
 };
 
 struct control_argument {
@@ -74,6 +75,7 @@ struct control_value {
 	size_t length;
 };
 
+/* Wrapped for the host; how, is nothing of the wire's. */
 struct control_key {
 	uint64_t number;
 	const uint8_t *bytes;
@@ -109,6 +111,10 @@ int control_request_decode(struct control_request *request, const uint8_t *bytes
 			   struct error *error);
 /* Length or -EMSGSIZE. */
 ssize_t control_request_encode(const struct control_request *request, uint8_t *bytes, size_t size);
+/* The same with no bytes for each key: what a key is wrapped for, and what makes a request the same
+ * one when it is sent again with its keys wrapped again. */
+ssize_t control_request_encode_bare(const struct control_request *request, uint8_t *bytes,
+				    size_t size);
 
 int control_answer_decode(struct control_answer *answer, const uint8_t *bytes, size_t length);
 ssize_t control_answer_encode(const struct control_answer *answer, uint8_t *bytes, size_t size);

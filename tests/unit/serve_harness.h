@@ -37,7 +37,7 @@ static inline pid_t start_daemon(const char *certificate)
 		_exit(90);
 	execl("./karuta-controller", "karuta-controller", "serve", "--listen", listen, "--ca",
 	      "ca.pem", "--cert", cert, "--key", key, "--files", "srv", "--audit", "audit",
-	      "--state", daemon_state, NULL);
+	      "--state", daemon_state, tpm ? "--tpm" : NULL, tpm, NULL);
 	_exit(92);
 }
 
@@ -63,7 +63,8 @@ static inline void wait_daemon(void)
 	fail_msg("it does not serve: %s", output);
 }
 
-static inline int make_host(void **state)
+/* All that a daemon needs, and none. */
+static inline int make_host_folder(void **state)
 {
 	char self[512];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -79,6 +80,13 @@ static inline int make_host(void **state)
 	       "echo STUBBORN >srv/stubborn && "
 	       "echo '{\"name\": \"web\", \"memory\": \"64M\", \"kernel\": \"kernel\"}' >web.json",
 	       KARUTA_CERTIFICATES, KARUTA_CERTIFICATES, KARUTA_CERTIFICATES) != 0)
+		return -1;
+	return 0;
+}
+
+static inline int make_host(void **state)
+{
+	if (make_host_folder(state) != 0)
 		return -1;
 	keeper_pid = start_daemon("host");
 	wait_daemon();
