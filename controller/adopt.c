@@ -300,7 +300,7 @@ static void answer(struct fleet *fleet, struct operation *operation)
 
 	if (operation->wait == OPERATION_HOST)
 		return;
-	if (operation->wait == OPERATION_TICKET || !unit)
+	if (operation->wait == OPERATION_TICKET || operation->wait == OPERATION_SNAPSHOT || !unit)
 		fleet_finish(fleet, operation, EAGAIN,
 			     "the controller was started again meanwhile; see what has come of it, "
 			     "and ask again");

@@ -44,6 +44,12 @@ int audit_open(struct audit *audit, const char *path, const struct audit_limits 
 	       struct error *error);
 /* On the disk when it returns. 0, or why not: -ENOSPC and so on; another try may do. */
 int audit_write(struct audit *audit, const struct audit_record *record, struct error *error);
+/* A line, without its newline, of this number. False: it is enough. */
+typedef bool (*audit_line_fn)(void *context, uint64_t number, const char *line, size_t length);
+/* Lines above `since`, or the oldest that there are, in order. They are not checked: that is
+ * audit_check.h's. 0 or -errno. */
+int audit_read(const struct audit *audit, uint64_t since, audit_line_fn fn, void *context,
+	       struct error *error);
 /* The number of the last line. */
 uint64_t audit_last(const struct audit *audit);
 void audit_close(struct audit *audit);

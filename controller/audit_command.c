@@ -10,6 +10,7 @@
 #include "audit_command.h"
 #include "base/base.h"
 #include "base/size.h"
+#include "show.h"
 
 struct command {
 	bool json;
@@ -34,29 +35,6 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : 2;
 }
 
-static const char *text_of(const json_t *object, const char *member)
-{
-	const char *text = json_string_value(json_object_get(object, member));
-
-	return text ? text : "";
-}
-
-static void show_text(const json_t *entry)
-{
-	json_int_t code = json_integer_value(json_object_get(entry, "code"));
-
-	printf("%6lld  %.19s  ", (long long)json_integer_value(json_object_get(entry, "number")),
-	       text_of(entry, "time"));
-	if (json_object_get(entry, "of"))
-		printf("%6lld: ", (long long)json_integer_value(json_object_get(entry, "of")));
-	else
-		printf("%s: %s %s: ", text_of(entry, "caller"), text_of(entry, "verb"),
-		       text_of(entry, "object"));
-	if (code)
-		printf("%s: ", strerror((int)code));
-	printf("%s\n", text_of(entry, "text"));
-}
-
 static void show(void *context, uint64_t number, const char *object, size_t length)
 {
 	struct command *command = context;
@@ -70,7 +48,7 @@ static void show(void *context, uint64_t number, const char *object, size_t leng
 		return;
 	}
 	entry = json_loadb(object, length, 0, NULL);
-	show_text(entry);
+	show_audit_entry(entry);
 	json_decref(entry);
 }
 

@@ -37,7 +37,7 @@ enum {
 
 struct call {
 	struct tls_files files;
-	bool json;
+	bool json, follow;
 	unsigned seconds;
 	char host[256];
 	const char *port;
@@ -62,6 +62,7 @@ static int usage(FILE *to)
 	      "was\n"
 	      "                                      sent before is not carried out again\n"
 	      "  --json                              print the answer as JSON\n"
+	      "  --follow                            console: go on until the instance ends\n"
 	      "\n",
 	      to);
 	for (const struct control_verb *verb = control_verbs; verb->name; verb++) {
@@ -125,6 +126,9 @@ static int take_option(struct call *call, int option)
 	case 'j':
 		call->json = true;
 		return 0;
+	case 'f':
+		call->follow = true;
+		return 0;
 	case 'i':
 		return parse_id(optarg, call->request.id) < 0 ? 1 + usage(stderr) : 0;
 	case 't':
@@ -141,10 +145,15 @@ static int take_option(struct call *call, int option)
 static int read_options(struct call *call, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"ca", required_argument, NULL, 'c'},  {"cert", required_argument, NULL, 'e'},
-		{"key", required_argument, NULL, 'k'}, {"json", no_argument, NULL, 'j'},
-		{"id", required_argument, NULL, 'i'},  {"timeout", required_argument, NULL, 't'},
-		{"help", no_argument, NULL, 'h'},      {0},
+		{"ca", required_argument, NULL, 'c'},
+		{"cert", required_argument, NULL, 'e'},
+		{"key", required_argument, NULL, 'k'},
+		{"json", no_argument, NULL, 'j'},
+		{"follow", no_argument, NULL, 'f'},
+		{"id", required_argument, NULL, 'i'},
+		{"timeout", required_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	struct error error = {0};
 	int option, ret = 0;
@@ -163,6 +172,8 @@ static int read_options(struct call *call, int argc, char **argv)
 			argv[optind + 1]);
 		return 1 + EXIT_USAGE;
 	}
+	if (call->follow && strcmp(call->request.verb->name, "console") != 0)
+		return 1 + usage(stderr);
 	if (call_words_read(&call->request, argv + optind + 2, argc - optind - 2, &error) < 0) {
 		fprintf(stderr, "karuta-controller: call: %s\n", error.text);
 		return 1 + EXIT_USAGE;
@@ -341,6 +352,25 @@ static int wrap_keys(struct call *call, struct control_request *wrapped, struct 
 
 /* ---- the answer ---- */
 
+static void show_result(const json_t *result)
+{
+	const char *wrapping = json_string_value(json_object_get(result, "wrapping"));
+	const char *console = json_string_value(json_object_get(result, "console"));
+
+	if (wrapping)
+		printf("%s\n", wrapping);
+	else if (console)
+		show_console(console);
+	else if (json_object_get(result, "instances"))
+		show_list(result);
+	else if (json_object_get(result, "lines"))
+		show_audit_lines(json_object_get(result, "lines"));
+	else if (json_object_get(result, "more"))
+		show_events(json_object_get(result, "events"));
+	else
+		show_status(result);
+}
+
 static int show(const struct call *call, const struct control_answer *answer)
 {
 	json_t *result = json_loadb(answer->result, answer->result_length, 0, NULL);
@@ -352,14 +382,8 @@ static int show(const struct call *call, const struct control_answer *answer)
 		show_json(all);
 	else if (answer->code)
 		fprintf(stderr, "karuta-controller: %s: %s\n", call->host, text ? text : "");
-	else if (result && json_object_get(result, "instances"))
-		show_list(result);
-	else if (result && json_object_get(result, "wrapping"))
-		printf("%s\n", json_string_value(json_object_get(result, "wrapping")));
-	else if (result && json_object_get(result, "more"))
-		show_events(json_object_get(result, "events"));
 	else if (result)
-		show_status(result);
+		show_result(result);
 	else
 		printf("%s\n", text ? text : "");
 	free(text);
@@ -395,7 +419,7 @@ static int try(struct call *call, struct control_answer *answer, struct error *e
 {
 	struct control_request wrapped = {0};
 	bool has_keys = call->request.key_count;
-	int ret = open_call(call, error);
+	int ret = call->ssl ? 0 : open_call(call, error);
 
 	if (ret < 0)
 		return ret;
@@ -427,12 +451,17 @@ static int run(struct call *call)
 {
 	struct control_answer answer;
 	struct error error = {0};
-	int ret;
+	unsigned pause = 0;
+	int ret, code;
 
 	signal(SIGPIPE, SIG_IGN);
-	ret = ask(call, &answer, &error);
-	if (ret == 0)
-		return show(call, &answer);
+	do {
+		ret = ask(call, &answer, &error);
+		code = ret == 0 ? show(call, &answer) : 0;
+		if (ret == 0 && (code || call->json ||
+				 !call_more(&call->request, &answer, call->follow, &pause)))
+			return code;
+	} while (ret == 0);
 	fprintf(stderr, "karuta-controller: %s\n", error.text);
 	return EXIT_NO_ANSWER;
 }

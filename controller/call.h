@@ -3,6 +3,8 @@
 #ifndef KARUTA_CONTROLLER_CALL_H
 #define KARUTA_CONTROLLER_CALL_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "wire/control.h"
 
@@ -13,6 +15,11 @@ int call_main(int argc, char **argv);
  * made here; call_words_free(). */
 int call_words_read(struct control_request *request, char **words, int count, struct error *error);
 void call_words_free(struct control_request *request);
+
+/* call_more.c: after this answer, has the verb more to tell? Then the request asks for that. It
+ * waits a little for what a console that is followed will have. `pause_ms`: 0 at first. */
+bool call_more(struct control_request *request, const struct control_answer *answer, bool follow,
+	       unsigned *pause_ms);
 
 /* call_wrap.c: the same request with its keys wrapped, as `caller` will send it, with the answer to
  * the verb `wrapping`. The request stays as it is; what was wrapped is freed also after an error.

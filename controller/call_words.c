@@ -15,7 +15,7 @@
 #include "tls.h"
 
 /* An argument that may be longer than this is a document. */
-#define NAME_MAX_SIZE 64u
+#define WORD_MAX_SIZE 255u
 
 static int find(const struct control_verb *verb, const char *name, size_t length)
 {
@@ -30,7 +30,7 @@ static int find(const struct control_verb *verb, const char *name, size_t length
 /* What a word without a name is: the first that is wanted and not there. */
 static int find_next(const struct control_request *request)
 {
-	static const char *const order[] = {"instance", "card", "spec", "since"};
+	static const char *const order[] = {"instance", "card", "file", "spec", "since"};
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		int index = find(request->verb, order[i], strlen(order[i]));
@@ -80,7 +80,7 @@ static int take_key(struct control_request *request, const char *text, struct er
 static int take_text(struct control_value *value, const struct control_argument *argument,
 		     const char *text, struct error *error)
 {
-	if (argument->most > NAME_MAX_SIZE)
+	if (argument->most > WORD_MAX_SIZE)
 		return take_document(value, text, argument->most, error);
 	value->text = strdup(text);
 	value->length = strlen(text);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dispatch.h"
+#include "dispatch_call.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,24 +9,6 @@
 #include "files.h"
 #include "remember.h"
 #include "trust/digest.h"
-
-struct call {
-	struct fleet *fleet;
-	const char *caller;
-	char who[TLS_NAME_MAX + 16];
-	struct control_request request;
-	uint8_t digest[WRAP_DIGEST_SIZE]; /* of one that changes something */
-	struct operation *operation;	  /* NULL: it only reads */
-	struct unit *unit;
-	char target[INSTANCE_NAME_MAX + CARD_NAME_MAX + 2]; /* instance, or instance/card */
-	bool accepted;					    /* it is in the audit log */
-	json_t *result;
-	struct error error;
-};
-
-/* One verb. Returns 0: `result` is the answer, or the operation waits for it; -errno: the error
- * is. */
-typedef int (*call_fn)(struct call *call);
 
 /* ---- the audit log ---- */
 
@@ -42,7 +24,7 @@ static int write_line(struct call *call, int code, const char *text, struct erro
 }
 
 /* The last step before anything is done. */
-static int accept_call(struct call *call)
+int call_accept(struct call *call)
 {
 	int ret = write_line(call, 0, "accepted", &call->error);
 
@@ -64,7 +46,7 @@ static void refuse_call(struct call *call)
 
 /* ---- arguments ---- */
 
-static void copy_text(const struct control_value *value, char *to, size_t size)
+void call_copy_text(const struct control_value *value, char *to, size_t size)
 {
 	snprintf(to, size, "%.*s", value ? (int)value->length : 0, value ? value->text : "");
 }
@@ -75,9 +57,9 @@ static void name_target(struct call *call, const char *instance, const char *car
 }
 
 /* The instance, and the card that is named, if any. */
-static int take_names(struct call *call, char card[CARD_NAME_MAX + 1])
+int call_take_names(struct call *call, char card[CARD_NAME_MAX + 1])
 {
-	copy_text(control_value_find(&call->request, "card"), card, CARD_NAME_MAX + 1);
+	call_copy_text(control_value_find(&call->request, "card"), card, CARD_NAME_MAX + 1);
 	call->unit = fleet_find(call->fleet, call->target, &call->error);
 	if (!call->unit)
 		return -ESRCH;
@@ -85,7 +67,7 @@ static int take_names(struct call *call, char card[CARD_NAME_MAX + 1])
 	return 0;
 }
 
-static int expect_running(struct call *call)
+int call_expect_running(struct call *call)
 {
 	enum machine_state state = call->unit->machine.state;
 
@@ -99,7 +81,7 @@ static int expect_running(struct call *call)
 
 static int list(struct call *call)
 {
-	int ret = accept_call(call);
+	int ret = call_accept(call);
 
 	if (ret == 0)
 		call->result = fleet_list(call->fleet);
@@ -107,7 +89,7 @@ static int list(struct call *call)
 }
 
 /* One that is known, running or not. */
-static int take_known(struct call *call)
+int call_take_known(struct call *call)
 {
 	call->unit = fleet_find_any(call->fleet, call->target);
 	if (call->unit)
@@ -117,10 +99,10 @@ static int take_known(struct call *call)
 
 static int status(struct call *call)
 {
-	int ret = take_known(call);
+	int ret = call_take_known(call);
 
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	if (ret == 0)
 		call->result = fleet_status(call->unit);
 	return ret;
@@ -129,7 +111,7 @@ static int status(struct call *call)
 static int events(struct call *call)
 {
 	const struct control_value *since = control_value_find(&call->request, "since");
-	int ret = accept_call(call);
+	int ret = call_accept(call);
 
 	if (ret == 0)
 		call->result = alarms_list(&call->fleet->alarms, since ? since->number : 0);
@@ -139,7 +121,7 @@ static int events(struct call *call)
 static int wrapping(struct call *call)
 {
 	char key[2 * WRAP_PUBLIC_SIZE + 1];
-	int ret = accept_call(call);
+	int ret = call_accept(call);
 
 	if (ret < 0)
 		return ret;
@@ -158,7 +140,7 @@ static int check_instance(struct call *call, struct instance *instance)
 		ret = error_set(&call->error, EINVAL, "spec: name: missing");
 	if (ret == 0)
 		ret = files_check(call->fleet->files, instance, &call->error);
-	return ret == 0 ? accept_call(call) : ret;
+	return ret == 0 ? call_accept(call) : ret;
 }
 
 /* The keys that came, of just these cards. */
@@ -199,13 +181,13 @@ static int launch(struct call *call)
 static int start(struct call *call)
 {
 	struct keyring keys = {0};
-	int ret = take_known(call);
+	int ret = call_take_known(call);
 
 	if (ret == 0)
 		ret = revival_prepare(call->unit, &call->error);
 	if (ret < 0)
 		return ret;
-	ret = accept_call(call);
+	ret = call_accept(call);
 	if (ret == 0)
 		ret = take_keys(call, &keys, call->unit->instance.cards,
 				call->unit->instance.card_count);
@@ -219,12 +201,12 @@ static int start(struct call *call)
 static int forget(struct call *call)
 {
 	char text[OPERATION_TEXT];
-	int ret = take_known(call);
+	int ret = call_take_known(call);
 
 	if (ret == 0)
 		ret = fleet_may_forget(call->unit, &call->error);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	if (ret == 0)
 		ret = fleet_forget(call->unit, &call->error);
 	if (ret < 0)
@@ -253,8 +235,8 @@ static int check_card(struct call *call, struct card_spec *card)
 
 	name_target(call, call->unit->name, card->name[0] ? card->name : card->kind->name);
 	if (ret == 0)
-		ret = expect_running(call);
-	return ret == 0 ? accept_call(call) : ret;
+		ret = call_expect_running(call);
+	return ret == 0 ? call_accept(call) : ret;
 }
 
 /* The key's number is a descriptor of ours from here on. */
@@ -299,12 +281,12 @@ static int detach(struct call *call)
 	const struct control_value *timeout = control_value_find(&call->request, "timeout");
 	uint64_t patience = timeout ? timeout->number * NS_PER_S : MACHINE_EJECT_DEADLINE;
 	char card[CARD_NAME_MAX + 1];
-	int ret = take_names(call, card);
+	int ret = call_take_names(call, card);
 
 	if (ret == 0)
-		ret = expect_running(call);
+		ret = call_expect_running(call);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	if (ret < 0)
 		return ret;
 	return slots_detach(&call->unit->machine, card, force && force->number, patience,
@@ -317,15 +299,15 @@ static int update(struct call *call)
 	const struct control_value *flag = control_value_find(&call->request, "hypervisor");
 	bool hypervisor = flag && flag->number;
 	char card[CARD_NAME_MAX + 1];
-	int ret = take_names(call, card);
+	int ret = call_take_names(call, card);
 	uint64_t ticket;
 
 	if (ret == 0 && hypervisor == (card[0] != '\0'))
 		ret = error_set(&call->error, EINVAL, "give either card or hypervisor=true");
 	if (ret == 0)
-		ret = expect_running(call);
+		ret = call_expect_running(call);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	if (ret < 0)
 		return ret;
 	ticket = fleet_wait(call->unit, call->operation, OPERATION_TICKET);
@@ -340,12 +322,12 @@ static int update_host(struct call *call)
 	char text[17] = "";
 	int ret = 0;
 
-	copy_text(part, text, sizeof(text));
+	call_copy_text(part, text, sizeof(text));
 	name_target(call, "host", text);
 	if (part && strcmp(text, "controller") != 0)
 		ret = error_set(&call->error, EINVAL, "part: %s: must be controller", text);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	return ret < 0 ? ret
 		       : host_update_begin(call->fleet, call->operation, !part, &call->error);
 }
@@ -354,12 +336,12 @@ static int resize(struct call *call)
 {
 	const struct control_value *size = control_value_find(&call->request, "size");
 	char card[CARD_NAME_MAX + 1];
-	int ret = take_names(call, card);
+	int ret = call_take_names(call, card);
 
 	if (ret == 0)
-		ret = expect_running(call);
+		ret = call_expect_running(call);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	if (ret < 0)
 		return ret;
 	return tasks_resize(&call->unit->machine, card, size->number,
@@ -382,12 +364,12 @@ static int push_order(struct call *call, enum command_verb verb, enum operation_
 static int order(struct call *call, enum command_verb verb)
 {
 	char card[CARD_NAME_MAX + 1];
-	int ret = take_names(call, card);
+	int ret = call_take_names(call, card);
 
 	if (ret == 0)
-		ret = expect_running(call);
+		ret = call_expect_running(call);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	return ret == 0 ? push_order(call, verb, OPERATION_TICKET) : ret;
 }
 
@@ -400,7 +382,7 @@ static int call_off(struct call *call)
 	call->unit = fleet_find_any(call->fleet, call->target);
 	if (!call->unit || call->unit->live || call->unit->wait == UNIT_RESTS)
 		return 1;
-	ret = accept_call(call);
+	ret = call_accept(call);
 	if (ret == 0)
 		ret = revival_want(call->unit, false, &call->error);
 	if (ret < 0)
@@ -426,12 +408,12 @@ static int stop(struct call *call)
 
 	if (ret <= 0)
 		return ret;
-	ret = take_names(call, card);
+	ret = call_take_names(call, card);
 	starting = ret == 0 && call->unit->machine.state == MACHINE_STARTING;
 	if (ret == 0 && !starting)
-		ret = expect_running(call);
+		ret = call_expect_running(call);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	if (ret == 0)
 		ret = revival_want(call->unit, false, &call->error);
 	if (ret < 0)
@@ -468,9 +450,9 @@ static int kill_guest(struct call *call)
 
 	if (ret <= 0)
 		return ret;
-	ret = take_names(call, card);
+	ret = call_take_names(call, card);
 	if (ret == 0)
-		ret = accept_call(call);
+		ret = call_accept(call);
 	if (ret == 0)
 		ret = revival_want(call->unit, false, &call->error);
 	if (ret == 0)
@@ -482,13 +464,26 @@ static const struct {
 	const char *name;
 	call_fn run;
 } verbs[] = {
-	{"list", list},		{"resize", resize},	{"status", status},
-	{"launch", launch},	{"attach", attach},	{"detach", detach},
-	{"update", update},	{"stop", stop},		{"kill", kill_guest},
-	{"reset", reset_guest}, {"pause", pause_guest}, {"resume", resume_guest},
+	{"list", list},
+	{"resize", resize},
+	{"status", status},
+	{"launch", launch},
+	{"attach", attach},
+	{"detach", detach},
+	{"update", update},
+	{"stop", stop},
+	{"kill", kill_guest},
+	{"reset", reset_guest},
+	{"pause", pause_guest},
+	{"resume", resume_guest},
+	{"start", start},
+	{"forget", forget},
+	{"events", events},
 	{"update-host", update_host},
-	{"start", start},	{"forget", forget},	{"events", events},
 	{"wrapping", wrapping},
+	{"console", call_console},
+	{"audit", call_audit},
+	{"snapshot", call_snapshot},
 };
 
 static int run_verb(struct call *call)
@@ -567,7 +562,7 @@ static void name_instance(struct call *call)
 	const struct control_value *instance = control_value_find(&call->request, "instance");
 	char name[INSTANCE_NAME_MAX + 1];
 
-	copy_text(instance, name, sizeof(name));
+	call_copy_text(instance, name, sizeof(name));
 	name_target(call, name, "");
 }
 

@@ -2,6 +2,7 @@
 #include "files.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static int check_path(const char *folder, const char *path, struct error *error)
@@ -12,6 +13,18 @@ static int check_path(const char *folder, const char *path, struct error *error)
 	    strcmp(path + strlen(path) - 3, "/..") != 0)
 		return 0;
 	return error_set(error, EACCES, "%s: is not in %s", path, folder);
+}
+
+int files_take(const char *folder, const struct control_value *given, char path[FILES_PATH_MAX],
+	       struct error *error)
+{
+	bool absolute = given->length && given->text[0] == '/';
+	int length = snprintf(path, FILES_PATH_MAX, "%s%s%.*s", absolute ? "" : folder,
+			      absolute ? "" : "/", (int)given->length, given->text);
+
+	if (!given->length || length < 0 || (size_t)length >= FILES_PATH_MAX)
+		return error_set(error, ENAMETOOLONG, "file: must be the path of one");
+	return check_path(folder, path, error);
 }
 
 int files_check_card(const char *folder, const struct card_spec *card, struct error *error)

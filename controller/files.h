@@ -6,7 +6,13 @@
 
 #include "base/error.h"
 #include "instance.h"
+#include "wire/control.h"
 
+#define FILES_PATH_MAX 4096u
+
+/* What a caller calls a file; a path that is not absolute begins in the folder. */
+int files_take(const char *folder, const struct control_value *given, char path[FILES_PATH_MAX],
+	       struct error *error);
 int files_check_card(const char *folder, const struct card_spec *card, struct error *error);
 int files_check(const char *folder, const struct instance *instance, struct error *error);
 

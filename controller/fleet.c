@@ -54,7 +54,8 @@ void fleet_answer(void *context, uint64_t ticket, int code, const char *text)
 	struct unit *unit = context;
 	struct operations *operations = &unit->fleet->operations;
 
-	if (host_update_answer(unit->fleet, ticket, code, text))
+	if (host_update_answer(unit->fleet, ticket, code, text) ||
+	    snapshots_answer(unit->fleet, ticket, code, text))
 		return;
 	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
 		struct operation *operation = &operations->all[i];
@@ -148,6 +149,7 @@ static void free_unit(struct unit *unit)
 		machine_free(&unit->machine);
 		instance_free(&unit->instance);
 	}
+	console_rest_free(&unit->console);
 	keyring_free(&unit->keys);
 	book_entry_free(&unit->entry);
 	book_entry_free(&unit->before);
@@ -345,6 +347,8 @@ static void end_unit(struct unit *unit)
 	snprintf(unit->outcome, sizeof(unit->outcome), "%s", machine->outcome);
 	unit->ended = os_now();
 	unit->live = false;
+	console_rest_keep(&unit->console, machine->console.view);
+	snapshots_lose(unit);
 	machine_free(machine);
 	instance_free(&unit->instance);
 	/* The book first, then the answers. */
@@ -387,6 +391,7 @@ int fleet_turn(struct fleet *fleet)
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)part);
 	}
 	remember_no_operations(fleet);
+	pause = (int)min_u64((uint64_t)pause, (uint64_t)snapshots_turn(fleet));
 	if (alarms_turn(&fleet->alarms, os_now()))
 		pause = (int)min_u64((uint64_t)pause, ALARMS_PAUSE_MS);
 	return pause;
@@ -412,11 +417,12 @@ bool fleet_is_empty(const struct fleet *fleet)
 		if (fleet->units[i] && fleet->units[i]->live)
 			return false;
 	}
-	return true;
+	return snapshots_are_done(fleet);
 }
 
 void fleet_free(struct fleet *fleet)
 {
+	snapshots_free(fleet);
 	for (unsigned i = 0; i < FLEET_UNITS; i++)
 		free_unit(fleet->units[i]);
 	alarms_close(&fleet->alarms);

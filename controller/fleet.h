@@ -15,12 +15,14 @@
 #include "alarms.h"
 #include "audit.h"
 #include "book.h"
+#include "console_page.h"
 #include "host_update.h"
 #include "instance.h"
 #include "keyring.h"
 #include "machine.h"
 #include "operations.h"
 #include "policy.h"
+#include "snapshots.h"
 #include "wrap.h"
 
 #define FLEET_UNITS BOOK_ENTRIES
@@ -51,6 +53,7 @@ struct unit {
 	int exit_code;
 	bool compromised; /* in any life since a caller has started it */
 	char outcome[STATUS_TEXT_SIZE + 64];
+	struct console_rest console;
 
 	/* revival.c */
 	struct book_entry entry;  /* as it is in the book */
@@ -80,6 +83,7 @@ struct fleet {
 	struct wrap_pair *wrapping; /* what keys for this host are wrapped with */
 	bool wrapping_attested;	    /* the TPM knows it */
 	uint64_t last_ticket;
+	struct snapshot snapshots[SNAPSHOTS_MAX];
 	struct unit *units[FLEET_UNITS]; /* NULL: none */
 	int socket;			 /* that the server listens on; for the keeper */
 	struct host_update update;

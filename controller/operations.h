@@ -23,10 +23,11 @@
 
 /* What it waits for. */
 enum operation_wait {
-	OPERATION_TICKET,  /* the machine's word */
-	OPERATION_RUNNING, /* the instance runs */
-	OPERATION_END,	   /* the instance has ended */
-	OPERATION_HOST,	   /* the host has the installed release: host_update.h */
+	OPERATION_TICKET,   /* the machine's word */
+	OPERATION_RUNNING,  /* the instance runs */
+	OPERATION_END,	    /* the instance has ended */
+	OPERATION_HOST,	    /* the host has the installed release: host_update.h */
+	OPERATION_SNAPSHOT, /* snapshots.c */
 };
 
 struct unit;

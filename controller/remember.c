@@ -196,7 +196,7 @@ void operation_record(struct operation *operation, uint32_t *unit, struct record
 	record_bytes(record, "digest", operation->digest, sizeof(operation->digest));
 	record_u64(record, "order", &operation->order);
 	record_u64(record, "line", &operation->line);
-	record_enum(record, "wait", &wait, OPERATION_HOST + 1);
+	record_enum(record, "wait", &wait, OPERATION_SNAPSHOT + 1);
 	operation->wait = (enum operation_wait)wait;
 	record_u32(record, "unit", unit);
 	record_u64(record, "finished", &operation->finished);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,6 +121,49 @@ void show_list(const json_t *list)
 		       (long long)number_of(instance, "restarts"), compromised(instance),
 		       text_of(instance, "text"));
 	}
+}
+
+void show_audit_entry(const json_t *entry)
+{
+	json_int_t code = number_of(entry, "code");
+
+	printf("%6lld  %.19s  ", (long long)number_of(entry, "number"), text_of(entry, "time"));
+	if (json_object_get(entry, "of"))
+		printf("%6lld: ", (long long)number_of(entry, "of"));
+	else
+		printf("%s: %s %s: ", text_of(entry, "caller"), text_of(entry, "verb"),
+		       text_of(entry, "object"));
+	if (code)
+		printf("%s: ", strerror((int)code));
+	printf("%s\n", text_of(entry, "text"));
+}
+
+/* Each has its hash in front, and a blank. */
+void show_audit_lines(const json_t *lines)
+{
+	for (size_t i = 0; i < json_array_size(lines); i++) {
+		const char *line = json_string_value(json_array_get(lines, i));
+		const char *object = line ? strchr(line, ' ') : NULL;
+		json_t *entry = object ? json_loads(object, 0, NULL) : NULL;
+
+		show_audit_entry(entry);
+		json_decref(entry);
+	}
+}
+
+void show_console(const char *text)
+{
+	size_t length = strlen(text);
+	unsigned char *bytes = malloc(length + 1);
+	int got = bytes ? EVP_DecodeBlock(bytes, (const unsigned char *)text, (int)length) : -1;
+
+	/* What fills the last group counts as zeros. */
+	for (size_t i = length; got > 0 && i && text[i - 1] == '=' && i + 2 > length; i--)
+		got--;
+	if (got > 0)
+		fwrite(bytes, 1, (size_t)got, stdout);
+	free(bytes);
+	fflush(stdout);
 }
 
 void show_json(const json_t *json)

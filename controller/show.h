@@ -10,6 +10,12 @@ void show_status(const json_t *status);
 void show_list(const json_t *list);
 /* Security events: an array of them. */
 void show_events(const json_t *events);
+/* An entry of the audit log. */
+void show_audit_entry(const json_t *entry);
+/* Lines of it, as the controller sends them. */
+void show_audit_lines(const json_t *lines);
+/* Bytes of a console, in base64; nothing, if they are not. */
+void show_console(const char *text);
 void show_json(const json_t *json);
 /* Copies to standard output until the end of either; returns an exit code. */
 int show_stream(int fd);

@@ -36,7 +36,7 @@ _karuta_controller() {
 	evidence | release) options='--state --help' ;;
 	audit) options='--json --from --help' ;;
 	serve) options='--listen --ca --cert --key --crl --files --audit --state --tpm --help' ;;
-	call) options='--ca --cert --key --timeout --id --json --help' ;;
+	call) options='--ca --cert --key --timeout --id --json --follow --help' ;;
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
 	stop) options+=' --timeout' ;;
@@ -50,9 +50,9 @@ _karuta_controller() {
 	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" = 3 ]; then
-		words='list status events wrapping launch start forget attach detach update resize stop kill reset pause resume'
+		words='list status events console audit wrapping launch start forget attach detach update resize snapshot stop kill reset pause resume'
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'instance= card= spec= since= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'instance= card= file= spec= since= from= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
 		return
 	elif [[ ${COMP_WORDS[1]} == @(call|serve) ]]; then
 		return

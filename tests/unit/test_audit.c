@@ -256,6 +256,63 @@ static void rotation_keeps_the_chain(void **state)
 	assert_int_equal(check(&found), -ENOENT);
 }
 
+struct seen {
+	uint64_t first, last, most;
+};
+
+static bool see(void *context, uint64_t number, const char *line, size_t length)
+{
+	struct seen *seen = context;
+	char expected[32];
+
+	if (seen->last == seen->most)
+		return false;
+	snprintf(expected, sizeof(expected), " {\"number\":%llu,", (unsigned long long)number);
+	assert_int_equal(strncmp(line + AUDIT_HASH_TEXT, expected, strlen(expected)), 0);
+	assert_true(length > AUDIT_HASH_TEXT);
+	if (!seen->first)
+		seen->first = number;
+	else
+		assert_int_equal(number, seen->last + 1);
+	seen->last = number;
+	return true;
+}
+
+static struct seen read_since(const struct audit *audit, uint64_t since, uint64_t most)
+{
+	struct seen seen = {.most = most};
+
+	assert_int_equal(audit_read(audit, since, see, &seen, &error), 0);
+	return seen;
+}
+
+/* Over the ends of files; what was given up, or is not there yet, is left out. */
+static void lines_are_read_from_any_number(void **state)
+{
+	struct audit audit;
+	uint64_t oldest;
+
+	(void)state;
+	write_log(60, SMALL);
+	must_open(&audit, SMALL);
+	oldest = audit.head.before.number + 1;
+	assert_true(oldest > 30);
+	assert_int_equal(read_since(&audit, 0, UINT64_MAX).first, oldest);
+	assert_int_equal(read_since(&audit, 0, UINT64_MAX).last, 60);
+	for (uint64_t since = oldest - 1; since < 60; since++) {
+		assert_int_equal(read_since(&audit, since, UINT64_MAX).first, since + 1);
+		assert_int_equal(read_since(&audit, since, UINT64_MAX).last, 60);
+	}
+	assert_int_equal(read_since(&audit, 60, UINT64_MAX).first, 0);
+	assert_int_equal(read_since(&audit, UINT64_MAX, UINT64_MAX).first, 0);
+	assert_int_equal(read_since(&audit, 0, 58).last, 58);
+	/* A line that failed half-way is none. */
+	audit.head.last.number--;
+	assert_int_equal(read_since(&audit, oldest, UINT64_MAX).last, 59);
+	audit.head.last.number++;
+	audit_close(&audit);
+}
+
 static void files_cannot_be_added(void **state)
 {
 	static char bytes[8192];
@@ -468,6 +525,7 @@ int main(void)
 		EACH(a_well_made_line_too_many_is_found),
 		EACH(head_is_missed),
 		EACH(rotation_keeps_the_chain),
+		EACH(lines_are_read_from_any_number),
 		EACH(files_cannot_be_added),
 		EACH(a_log_is_checked_while_it_is_written),
 		EACH(a_log_without_entries_holds),

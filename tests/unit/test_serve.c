@@ -169,23 +169,31 @@ static void roles_are_kept(void **state)
 	launch("r");
 	sh("echo '{\"kind\": \"null\"}' >n.json");
 	for (const struct control_verb *verb = control_verbs; verb->name; verb++) {
-		const char *words = !strcmp(verb->name, "launch")   ? "web.json"
-				    : !strcmp(verb->name, "attach") ? "r n.json"
-				    : !verb->argument_count	    ? ""
-				    : !strcmp(verb->name, "start")  ? "r"
-				    : !strcmp(verb->name, "resize") ? "r card size=4096"
-				    : verb->argument_count > 1	    ? "r card"
-								    : "r";
+		const char *words = !strcmp(verb->name, "launch")     ? "web.json"
+				    : !strcmp(verb->name, "attach")   ? "r n.json"
+				    : !verb->argument_count	      ? ""
+				    : !strcmp(verb->name, "start")    ? "r"
+				    : !strcmp(verb->name, "console")  ? "r"
+				    : !strcmp(verb->name, "audit")    ? "0"
+				    : !strcmp(verb->name, "update-host") ? ""
+				    : !strcmp(verb->name, "snapshot") ? "r card file"
+				    : !strcmp(verb->name, "resize")   ? "r card size=4096"
+				    : verb->argument_count > 1	      ? "r card"
+								      : "r";
 
 		if (verb->role == CONTROL_READER)
 			continue;
 		assert_int_equal(CALL("reader", "%s %s", verb->name, words), 1);
-		if (!says("needs the role operator; reader is reader"))
+		if (!says(verb->role == CONTROL_ADMIN
+				  ? "needs the role admin; reader is reader"
+				  : "needs the role operator; reader is reader"))
 			fail_msg("%s: %s", verb->name, output);
 	}
 	/* A host's certificate is for hosts. */
 	assert_int_equal(CALL("host", "list"), 1);
 	assert_true(says("list needs the role reader; host is host"));
+	assert_int_equal(CALL("operator", "audit"), 1);
+	assert_true(says("audit needs the role admin; operator is operator"));
 	assert_int_equal(CALL("admin", "status r"), 0);
 	assert_true(says("r: running"));
 	assert_int_equal(sh("./karuta-controller audit show audit | grep 'reader (reader): kill r: "
