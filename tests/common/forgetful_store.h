@@ -8,8 +8,9 @@
 
 #include "store/store.h"
 
-/* What is there with power, what stays without, and a byte a block: how they differ. */
-#define FORGETFUL_SIZE(size) (2 * (size) + (size) / STORE_BLOCK)
+/* What is there with power, what stays without, what is on its way to either, a byte a block: how
+ * the first two differ, and the request that is being carried out. */
+#define FORGETFUL_SIZE(size) (3 * (size) + (size) / STORE_BLOCK + 4096)
 
 /* `bytes` are FORGETFUL_SIZE(size), page aligned. */
 int forgetful_store_create(struct store **store, uint8_t *bytes, uint64_t size);
