@@ -158,6 +158,14 @@ static bool is_begun_only(struct check *check, const char *name)
 	       (check->head.pending && status.st_size <= begin + (off_t)AUDIT_LINE_MAX);
 }
 
+/* The log has gone on since its end was read, by more than a file if that is short. */
+static bool is_of_later_on(struct check *check, uint64_t first)
+{
+	return audit_head_read(check->head_fd, &check->head) == 0 &&
+	       check->head.last.number > check->link.number &&
+	       first <= check->head.last.number + 1;
+}
+
 /* Files that the chain did not lead to. Older ones are left from when they were given up. */
 static int check_files(struct check *check)
 {
@@ -169,7 +177,8 @@ static int check_files(struct check *check)
 
 		audit_file_name(firsts[i], name);
 		if (firsts[i] <= check->head.before.number || was_read(check, firsts[i]) ||
-		    (firsts[i] == next && is_begun_only(check, name)))
+		    (firsts[i] == next && is_begun_only(check, name)) ||
+		    (firsts[i] > next && is_of_later_on(check, firsts[i])))
 			continue;
 		return error_set(check->error, EBADMSG, "%s was added", name);
 	}
