@@ -51,7 +51,7 @@ void call_copy_text(const struct control_value *value, char *to, size_t size)
 	snprintf(to, size, "%.*s", value ? (int)value->length : 0, value ? value->text : "");
 }
 
-static void name_target(struct call *call, const char *instance, const char *card)
+void call_name_target(struct call *call, const char *instance, const char *card)
 {
 	snprintf(call->target, sizeof(call->target), "%s%s%s", instance, card[0] ? "/" : "", card);
 }
@@ -63,7 +63,7 @@ int call_take_names(struct call *call, char card[CARD_NAME_MAX + 1])
 	call->unit = fleet_find(call->fleet, call->target, &call->error);
 	if (!call->unit)
 		return -ESRCH;
-	name_target(call, call->unit->name, card);
+	call_name_target(call, call->unit->name, card);
 	return 0;
 }
 
@@ -135,7 +135,7 @@ static int check_instance(struct call *call, struct instance *instance)
 {
 	int ret = 0;
 
-	name_target(call, instance->name, "");
+	call_name_target(call, instance->name, "");
 	if (!instance->name[0])
 		ret = error_set(&call->error, EINVAL, "spec: name: missing");
 	if (ret == 0)
@@ -233,7 +233,7 @@ static int check_card(struct call *call, struct card_spec *card)
 {
 	int ret = files_check_card(call->fleet->files, card, &call->error);
 
-	name_target(call, call->unit->name, card->name[0] ? card->name : card->kind->name);
+	call_name_target(call, call->unit->name, card->name[0] ? card->name : card->kind->name);
 	if (ret == 0)
 		ret = call_expect_running(call);
 	return ret == 0 ? call_accept(call) : ret;
@@ -314,22 +314,6 @@ static int update(struct call *call)
 	if (hypervisor)
 		return upgrade_begin(&call->unit->machine, NULL, ticket, &call->error);
 	return restart_update(&call->unit->machine, card, NULL, ticket, &call->error);
-}
-
-static int update_host(struct call *call)
-{
-	const struct control_value *part = control_value_find(&call->request, "part");
-	char text[17] = "";
-	int ret = 0;
-
-	call_copy_text(part, text, sizeof(text));
-	name_target(call, "host", text);
-	if (part && strcmp(text, "controller") != 0)
-		ret = error_set(&call->error, EINVAL, "part: %s: must be controller", text);
-	if (ret == 0)
-		ret = call_accept(call);
-	return ret < 0 ? ret
-		       : host_update_begin(call->fleet, call->operation, !part, &call->error);
 }
 
 static int resize(struct call *call)
@@ -479,7 +463,7 @@ static const struct {
 	{"start", start},
 	{"forget", forget},
 	{"events", events},
-	{"update-host", update_host},
+	{"update-host", call_update_host},
 	{"wrapping", wrapping},
 	{"console", call_console},
 	{"audit", call_audit},
@@ -563,7 +547,7 @@ static void name_instance(struct call *call)
 	char name[INSTANCE_NAME_MAX + 1];
 
 	call_copy_text(instance, name, sizeof(name));
-	name_target(call, name, "");
+	call_name_target(call, name, "");
 }
 
 static int run_request(struct call *call, const struct tls_peer *peer, const uint8_t *frame,

@@ -25,6 +25,8 @@ struct call {
 typedef int (*call_fn)(struct call *call);
 
 void call_copy_text(const struct control_value *value, char *to, size_t size);
+/* For the audit log: "instance" or "instance/card". */
+void call_name_target(struct call *call, const char *instance, const char *card);
 /* The instance, which is live, and the card that is named, if any. */
 int call_take_names(struct call *call, char card[CARD_NAME_MAX + 1]);
 /* An instance that is known, running or not. */
@@ -37,5 +39,6 @@ int call_accept(struct call *call);
 int call_console(struct call *call);
 int call_audit(struct call *call);
 int call_snapshot(struct call *call);
+int call_update_host(struct call *call);
 
 #endif

@@ -23,7 +23,7 @@ static int make_attested_host(void **state)
 	if (ret != 0 || start_tpm() != 0)
 		return -1;
 	tpm = how;
-	daemon_pid = start_daemon("host");
+	keeper_pid = start_daemon("host");
 	wait_daemon();
 	return 0;
 }
