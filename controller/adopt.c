@@ -306,8 +306,7 @@ static void answer(struct fleet *fleet, struct operation *operation)
 			     "and ask again");
 	else if (operation->wait == OPERATION_END && !unit->live)
 		fleet_finish(fleet, operation, 0, unit->outcome);
-	else if (operation->wait == OPERATION_RUNNING && !unit->live &&
-		 unit->wait != UNIT_RESTARTS)
+	else if (operation->wait == OPERATION_RUNNING && !unit->live && unit->wait != UNIT_RESTARTS)
 		fleet_finish(fleet, operation, EIO, unit->outcome);
 }
 
@@ -399,8 +398,8 @@ void adopt_settle(struct machine *machine, int result, const char *text)
 		return;
 	}
 	machine->unsettled = false;
-	machine->state = machine->hypervisor.view.state == STATUS_PAUSED ? MACHINE_PAUSED
-									 : MACHINE_RUNNING;
+	machine->state =
+		machine->hypervisor.view.state == STATUS_PAUSED ? MACHINE_PAUSED : MACHINE_RUNNING;
 	upgrade_adopt(machine);
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
 		if (machine->slots[i])

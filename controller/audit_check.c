@@ -162,8 +162,7 @@ static bool is_begun_only(struct check *check, const char *name)
 static bool is_of_later_on(struct check *check, uint64_t first)
 {
 	return audit_head_read(check->head_fd, &check->head) == 0 &&
-	       check->head.last.number > check->link.number &&
-	       first <= check->head.last.number + 1;
+	       check->head.last.number > check->link.number && first <= check->head.last.number + 1;
 }
 
 /* Files that the chain did not lead to. Older ones are left from when they were given up. */

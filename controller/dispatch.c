@@ -448,26 +448,16 @@ static const struct {
 	const char *name;
 	call_fn run;
 } verbs[] = {
-	{"list", list},
-	{"resize", resize},
-	{"status", status},
-	{"launch", launch},
-	{"attach", attach},
-	{"detach", detach},
-	{"update", update},
-	{"stop", stop},
-	{"kill", kill_guest},
-	{"reset", reset_guest},
-	{"pause", pause_guest},
-	{"resume", resume_guest},
-	{"start", start},
-	{"forget", forget},
-	{"events", events},
-	{"update-host", call_update_host},
-	{"wrapping", wrapping},
-	{"console", call_console},
-	{"audit", call_audit},
-	{"snapshot", call_snapshot},
+	{"list", list},		{"resize", resize},
+	{"status", status},	{"launch", launch},
+	{"attach", attach},	{"detach", detach},
+	{"update", update},	{"stop", stop},
+	{"kill", kill_guest},	{"reset", reset_guest},
+	{"pause", pause_guest}, {"resume", resume_guest},
+	{"start", start},	{"forget", forget},
+	{"events", events},	{"update-host", call_update_host},
+	{"wrapping", wrapping}, {"console", call_console},
+	{"audit", call_audit},	{"snapshot", call_snapshot},
 };
 
 static int run_verb(struct call *call)

@@ -87,8 +87,8 @@ struct fleet {
 	struct unit *units[FLEET_UNITS]; /* NULL: none */
 	int socket;			 /* that the server listens on; for the keeper */
 	struct host_update update;
-	unsigned adopted;		 /* so many go on from another controller */
-	bool ending;			 /* nothing is launched any more */
+	unsigned adopted; /* so many go on from another controller */
+	bool ending;	  /* nothing is launched any more */
 	/* An operation is done. */
 	void (*answered)(void *context, const struct operation *operation);
 	void *context;

@@ -65,9 +65,8 @@ static void finish_well(struct fleet *fleet)
 	char text[OPERATION_TEXT];
 	size_t used;
 
-	used = (size_t)snprintf(text, sizeof(text),
-				"release %" PRIu64 ": the controller%s", programs_host()->release,
-				update->whole ? ", its keeper" : "");
+	used = (size_t)snprintf(text, sizeof(text), "release %" PRIu64 ": the controller%s",
+				programs_host()->release, update->whole ? ", its keeper" : "");
 	if (update->whole)
 		used += (size_t)snprintf(
 			text + used, sizeof(text) - used,
@@ -119,8 +118,7 @@ static void renew_keeper(struct fleet *fleet)
 static void replace_controller(struct fleet *fleet)
 {
 	struct error error = {0};
-	CLEANUP_CLOSE int program =
-		programs_open("karuta-controller", MANIFEST_CONTROLLER, &error);
+	CLEANUP_CLOSE int program = programs_open("karuta-controller", MANIFEST_CONTROLLER, &error);
 	int ret = program < 0 ? program : keep_replace(program);
 
 	if (ret < 0)
