@@ -32,10 +32,10 @@ enum host_update_step {
 
 struct host_update {
 	enum host_update_step step;
-	bool whole;	 /* else the controller alone */
-	uint32_t place;	 /* the next part: unit * 32, and 0 for its hypervisor or a slot's number */
+	bool whole;	/* else the controller alone */
+	uint32_t place; /* the next part: unit * 32, and 0 for its hypervisor or a slot's number */
 	uint32_t updated, same, left;
-	uint64_t ticket; /* of the part that is under way; 0 */
+	uint64_t ticket;     /* of the part that is under way; 0 */
 	uint64_t busy_until; /* 0, or how long a part that is busy is waited for */
 };
 

@@ -131,8 +131,8 @@ static void pass(const struct message *message, int *fds, size_t fd_count,
 		os_close(&fds[i]);
 }
 
-static int list(struct message *message,
-		void (*each)(void *context, struct keep_record *record), void *context)
+static int list(struct message *message, void (*each)(void *context, struct keep_record *record),
+		void *context)
 {
 	int fds[KEEP_FDS_MAX];
 	size_t fd_count;
@@ -179,8 +179,7 @@ bool keep_wait(pid_t pid, int *code, int *status)
 
 void keep_put(const struct keep_record *record)
 {
-	struct keep_head head = {
-		.magic = KEEP_MAGIC, .verb = KEEP_PUT, .key = record->key};
+	struct keep_head head = {.magic = KEEP_MAGIC, .verb = KEEP_PUT, .key = record->key};
 
 	if (keeper < 0)
 		return;

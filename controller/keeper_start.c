@@ -17,7 +17,7 @@
 #include "programs.h"
 #include "state.h"
 
-#define WORDS_MAX 64u
+#define WORDS_MAX	64u
 #define PASSED_FILE_MAX (64u << 10)
 
 struct words {
@@ -246,8 +246,7 @@ int keeper_again(const struct keeper_start *start, int *socket, struct error *er
 	add_text(&words, "karuta-controller", NULL);
 	for (size_t i = 0; start->arguments[i]; i++)
 		add_text(&words, start->arguments[i], NULL);
-	ret = words.full ? -E2BIG
-			 : spawn(start, keeper, program, theirs, &numbers, words.all);
+	ret = words.full ? -E2BIG : spawn(start, keeper, program, theirs, &numbers, words.all);
 	free_words(&words);
 	if (ret == 0)
 		return 0;

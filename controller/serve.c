@@ -219,10 +219,11 @@ static int keep_apart(const struct serve *serve, const char *path, struct error 
 
 static int open_audit(struct serve *serve, struct error *error)
 {
-	struct audit_record record = {
-		.verb = "serve",
-		.object = "host",
-		.text = adopt_is_first(&serve->adopted) ? "accepted" : "goes on with all that runs"};
+	struct audit_record record = {.verb = "serve",
+				      .object = "host",
+				      .text = adopt_is_first(&serve->adopted)
+						      ? "accepted"
+						      : "goes on with all that runs"};
 	char who[32];
 	int ret = audit_open(&serve->fleet.audit, serve->audit, &AUDIT_LIMITS, error);
 

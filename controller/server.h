@@ -72,8 +72,9 @@ struct server {
 	struct connection connections[SERVER_STRANGERS + SERVER_CALLERS];
 };
 
-/* Listens, at `kept` if a controller before has had it open (else -1); `revoked` is set before. `address` is "[HOST]:PORT" or "HOST:PORT". `tls` stays the
- * caller's. The server must not move afterwards. */
+/* Listens, at `kept` if a controller before has had it open (else -1); `revoked` is set before.
+ * `address` is "[HOST]:PORT" or "HOST:PORT". `tls` stays the caller's. The server must not move
+ * afterwards. */
 int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop, SSL_CTX *tls,
 		const char *address, int kept, struct error *error);
 /* Deadlines. Returns after how many ms there may be another. */

@@ -58,8 +58,7 @@ static int start(struct charge *charge)
 
 static void later(struct charge *charge)
 {
-	charge->start_at =
-		os_now() + pauses[min_u64(charge->failures++, ARRAY_LEN(pauses) - 1)];
+	charge->start_at = os_now() + pauses[min_u64(charge->failures++, ARRAY_LEN(pauses) - 1)];
 }
 
 void charge_start(struct charge *charge)

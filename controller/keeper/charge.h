@@ -16,7 +16,7 @@
 struct charge {
 	/* As the keeper was told, all its life. */
 	char *const *arguments;
-	int end;			/* number of the socket's other end in the controller */
+	int end;		       /* number of the socket's other end in the controller */
 	int passed[CHARGE_PASSED_MAX]; /* descriptors that it has under the same numbers */
 	size_t passed_count;
 

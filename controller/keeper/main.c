@@ -5,7 +5,8 @@
  * becomes, started by nobody else; it listens to its one controller and does nothing of its own
  * accord.
  *
- *	karuta-keeper --program FD --end N [--pass FD]... [--socket FD --controller PID] -- ARGUMENTS
+ *	karuta-keeper --program FD --end N [--pass FD]... [--socket FD --controller PID] --
+ *ARGUMENTS
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -273,7 +274,8 @@ static int until_end(struct keeper *keeper)
 
 static int usage(void)
 {
-	fputs("karuta-keeper is started by `karuta-controller serve`, and by nobody else\n", stderr);
+	fputs("karuta-keeper is started by `karuta-controller serve`, and by nobody else\n",
+	      stderr);
 	return 2;
 }
 
@@ -293,9 +295,12 @@ struct start {
 static bool read_options(struct charge *charge, struct start *start, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"program", required_argument, NULL, 'p'}, {"end", required_argument, NULL, 'e'},
-		{"pass", required_argument, NULL, 'f'},	   {"socket", required_argument, NULL, 's'},
-		{"controller", required_argument, NULL, 'c'}, {0},
+		{"program", required_argument, NULL, 'p'},
+		{"end", required_argument, NULL, 'e'},
+		{"pass", required_argument, NULL, 'f'},
+		{"socket", required_argument, NULL, 's'},
+		{"controller", required_argument, NULL, 'c'},
+		{0},
 	};
 	int option, number;
 

@@ -191,7 +191,8 @@ static inline int make_folder(void **state)
 	self[length] = '\0';
 	snprintf(programs, sizeof(programs), "%.*s/../../bin", (int)(strrchr(self, '/') - self),
 		 self);
-	if (sh("cp %s/karuta-controller %s/karuta-keeper . && cp %s karuta-hypervisor && cp %s karuta-card-null && "
+	if (sh("cp %s/karuta-controller %s/karuta-keeper . && cp %s karuta-hypervisor && cp %s "
+	       "karuta-card-null && "
 	       "cp %s karuta-card-volume && cp karuta-card-null karuta-card-local && mkdir sub "
 	       "&& mkfifo fifo && "
 	       "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy "

@@ -12,8 +12,8 @@
 #include "wire/control.h"
 
 static int port;
-static pid_t keeper_pid; /* what was started */
-static pid_t daemon_pid; /* the controller that it has started */
+static pid_t keeper_pid;		   /* what was started */
+static pid_t daemon_pid;		   /* the controller that it has started */
 static const char *daemon_state = "state"; /* each daemon has its own */
 
 /* `call` as the holder of NAME.pem. */

@@ -169,17 +169,17 @@ static void roles_are_kept(void **state)
 	launch("r");
 	sh("echo '{\"kind\": \"null\"}' >n.json");
 	for (const struct control_verb *verb = control_verbs; verb->name; verb++) {
-		const char *words = !strcmp(verb->name, "launch")     ? "web.json"
-				    : !strcmp(verb->name, "attach")   ? "r n.json"
-				    : !verb->argument_count	      ? ""
-				    : !strcmp(verb->name, "start")    ? "r"
-				    : !strcmp(verb->name, "console")  ? "r"
-				    : !strcmp(verb->name, "audit")    ? "0"
+		const char *words = !strcmp(verb->name, "launch")	 ? "web.json"
+				    : !strcmp(verb->name, "attach")	 ? "r n.json"
+				    : !verb->argument_count		 ? ""
+				    : !strcmp(verb->name, "start")	 ? "r"
+				    : !strcmp(verb->name, "console")	 ? "r"
+				    : !strcmp(verb->name, "audit")	 ? "0"
 				    : !strcmp(verb->name, "update-host") ? ""
-				    : !strcmp(verb->name, "snapshot") ? "r card file"
-				    : !strcmp(verb->name, "resize")   ? "r card size=4096"
-				    : verb->argument_count > 1	      ? "r card"
-								      : "r";
+				    : !strcmp(verb->name, "snapshot")	 ? "r card file"
+				    : !strcmp(verb->name, "resize")	 ? "r card size=4096"
+				    : verb->argument_count > 1		 ? "r card"
+									 : "r";
 
 		if (verb->role == CONTROL_READER)
 			continue;

@@ -37,8 +37,9 @@ static const char *processes_of(const char *name)
 	static unsigned turn;
 
 	turn = !turn;
-	assert_int_equal(CALL("reader", "status %s --json | grep -o '\"pid\": [0-9]*' | tr -dc "
-					"'0-9\\n' | tr '\\n' ' '",
+	assert_int_equal(CALL("reader",
+			      "status %s --json | grep -o '\"pid\": [0-9]*' | tr -dc "
+			      "'0-9\\n' | tr '\\n' ' '",
 			      name),
 			 0);
 	snprintf(text[turn], sizeof(text[turn]), "%.255s", output);
@@ -164,8 +165,9 @@ static void who_waits_for_the_end_is_answered_by_the_next(void **state)
 	MUST("launch web.json keys=5:key");
 	caller = fork();
 	if (caller == 0) {
-		execlp("sh", "sh", "-c", "cd $0 && exec ./karuta-controller call 127.0.0.1:$1 --ca "
-					 "ca.pem --cert operator.pem --key operator.key stop web",
+		execlp("sh", "sh", "-c",
+		       "cd $0 && exec ./karuta-controller call 127.0.0.1:$1 --ca "
+		       "ca.pem --cert operator.pem --key operator.key stop web",
 		       folder, (char *)({
 			       static char text[8];
 
