@@ -27,13 +27,13 @@ static bool text_is_hash(const char *text, const struct audit_hash *hash)
 	return !memcmp(text, expected, AUDIT_HASH_TEXT);
 }
 
-static int hash_next(const struct audit_hash *before, const char *text, size_t length,
+int audit_chain_hash(const struct audit_hash *before, const void *bytes, size_t length,
 		     struct audit_hash *hash)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool done = context && EVP_DigestInit_ex(context, EVP_sha384(), NULL) == 1 &&
 		    EVP_DigestUpdate(context, before->bytes, AUDIT_HASH_SIZE) == 1 &&
-		    EVP_DigestUpdate(context, text, length) == 1 &&
+		    EVP_DigestUpdate(context, bytes, length) == 1 &&
 		    EVP_DigestFinal_ex(context, hash->bytes, NULL) == 1;
 
 	EVP_MD_CTX_free(context);
@@ -99,7 +99,7 @@ int audit_chain_add(struct audit_link *link, const struct audit_record *record, 
 
 	if (!object)
 		return -ENOMEM;
-	ret = hash_next(&link->hash, object, strlen(object), &next.hash);
+	ret = audit_chain_hash(&link->hash, object, strlen(object), &next.hash);
 	if (ret < 0)
 		return ret;
 	hash_to_text(&next.hash, hash);
@@ -127,7 +127,7 @@ int audit_chain_check(struct audit_link *link, const char *line, size_t length)
 	if (length <= AUDIT_HASH_TEXT || line[AUDIT_HASH_TEXT] != ' ')
 		return -EBADMSG;
 	object = audit_chain_object(line, length, &object_length);
-	ret = hash_next(&link->hash, object, object_length, &next.hash);
+	ret = audit_chain_hash(&link->hash, object, object_length, &next.hash);
 	if (ret < 0)
 		return ret;
 	snprintf(begin, sizeof(begin), "{\"number\":%llu,", (unsigned long long)next.number);

@@ -45,6 +45,9 @@ int audit_chain_add(struct audit_link *link, const struct audit_record *record, 
 		    size_t size);
 /* Does `line`, without its newline, follow *link, which moves on to it? Else -EBADMSG. */
 int audit_chain_check(struct audit_link *link, const char *line, size_t length);
+/* SHA-384 of the one and the other. 0 or -ENOMEM. */
+int audit_chain_hash(const struct audit_hash *before, const void *bytes, size_t length,
+		     struct audit_hash *hash);
 /* The object of a line that was checked. */
 const char *audit_chain_object(const char *line, size_t length, size_t *object_length);
 

@@ -17,7 +17,8 @@ struct check {
 	struct audit_link link; /* the last entry that was read */
 	struct audit_lines lines;
 	uint64_t good;	/* offset behind it */
-	uint64_t first; /* the first entry that is kept */
+	uint64_t from;	/* 0: the first entry that is kept */
+	uint64_t first; /* that is read */
 	uint64_t told;	/* the last that `fn` was told of */
 	uint64_t files[AUDIT_FILES_MAX];
 	size_t file_count;
@@ -75,7 +76,7 @@ static int read_entries(struct check *check)
 			return -EBADMSG;
 		check->good = check->lines.offset;
 		if (check->fn && check->link.number > check->told)
-			check->fn(check->context, check->link.number, object, object_length);
+			check->fn(check->context, &check->link, object, object_length);
 		check->told = max_u64(check->told, check->link.number);
 	}
 	return (int)length;
@@ -175,7 +176,8 @@ static int check_files(struct check *check)
 		char name[AUDIT_NAME_SIZE];
 
 		audit_file_name(firsts[i], name);
-		if (firsts[i] <= check->head.before.number || was_read(check, firsts[i]) ||
+		if (firsts[i] <= check->head.before.number || firsts[i] < check->from ||
+		    was_read(check, firsts[i]) ||
 		    (firsts[i] == next && is_begun_only(check, name)) ||
 		    (firsts[i] > next && is_of_later_on(check, firsts[i])))
 			continue;
@@ -196,12 +198,28 @@ static int open_log(struct check *check, const char *path)
 	return read_head(check);
 }
 
+/* What comes before the first entry that is read. */
+static int find_begin(struct check *check)
+{
+	struct audit_lines lines;
+	int ret;
+
+	check->link = check->head.before;
+	if (!check->from)
+		return 0;
+	ret = audit_lines_open(&lines, check->folder, check->from, &check->link, check->error);
+	if (ret == 0)
+		audit_lines_close(&lines);
+	return ret;
+}
+
 static int check_once(struct check *check, const char *path)
 {
 	int ret = open_log(check, path);
 
+	if (ret == 0)
+		ret = find_begin(check);
 	if (ret == 0) {
-		check->link = check->head.before;
 		check->first = check->link.number + 1;
 		ret = read_all(check);
 	}
@@ -228,7 +246,14 @@ static bool begins_elsewhere(struct check *check)
 int audit_check(const char *path, audit_entry_fn fn, void *context, struct audit_found *found,
 		struct error *error)
 {
+	return audit_check_from(path, 0, fn, context, found, error);
+}
+
+int audit_check_from(const char *path, uint64_t first, audit_entry_fn fn, void *context,
+		     struct audit_found *found, struct error *error)
+{
 	struct check check = {.folder = -1,
+			      .from = first,
 			      .head_fd = -1,
 			      .lines.fd = -1,
 			      .fn = fn,
@@ -241,6 +266,7 @@ int audit_check(const char *path, audit_entry_fn fn, void *context, struct audit
 		ret = check_once(&check, path);
 		again = ret < 0 && begins_elsewhere(&check);
 		close_log(&check);
+		check.from = again ? 0 : check.from;
 	} while (again);
 	*found = (struct audit_found){.first = check.first, .last = check.link.number};
 	if (ret < 0)

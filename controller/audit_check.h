@@ -7,18 +7,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "audit_chain.h"
 #include "base/error.h"
 
 struct audit_found {
 	uint64_t first, last; /* entries; last < first: none */
 };
 
-/* An entry's object; not terminated. Its place in the chain is right; the chain's end is only known
- * to be when audit_check() returns. */
-typedef void (*audit_entry_fn)(void *context, uint64_t number, const char *object, size_t length);
+/* An entry's number and hash, and its object; not terminated. Its place in the chain is right; the
+ * chain's end is only known to be when audit_check() returns. */
+typedef void (*audit_entry_fn)(void *context, const struct audit_link *entry, const char *object,
+			       size_t length);
 
 /* 0, or -EBADMSG with what is wrong and where. `fn` may be NULL. */
 int audit_check(const char *path, audit_entry_fn fn, void *context, struct audit_found *found,
 		struct error *error);
+/* The same, from the beginning of the file whose first entry is `first`. What was before is taken
+ * for what that file says. */
+int audit_check_from(const char *path, uint64_t first, audit_entry_fn fn, void *context,
+		     struct audit_found *found, struct error *error);
 
 #endif

@@ -6,27 +6,31 @@
 #include <string.h>
 
 #include "audit.h"
+#include "audit_anchor.h"
 #include "audit_check.h"
 #include "audit_command.h"
 #include "base/base.h"
 #include "base/size.h"
 #include "show.h"
+#include "tpm.h"
 
 struct command {
 	bool json;
 	uint64_t from;
+	const char *tpm;
 	bool begun; /* an entry was shown */
 	char log[4096];
 };
 
 static int usage(FILE *to)
 {
-	fputs("usage: karuta-controller audit verify [LOG]\n"
+	fputs("usage: karuta-controller audit verify [--tpm TCTI] [LOG]\n"
 	      "       karuta-controller audit show [--json] [--from NUMBER] [LOG]\n"
 	      "\n"
 	      "Checks, or shows and checks, the log of all commands. LOG is its folder; without it "
 	      "the log\nof `karuta-controller serve`.\n"
 	      "\n"
+	      "  --tpm TCTI     whether it is the log, to its end, that this TPM was told of\n"
 	      "  --json         print a list of JSON objects\n"
 	      "  --from NUMBER  begin with this line\n"
 	      "\n"
@@ -35,12 +39,12 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : 2;
 }
 
-static void show(void *context, uint64_t number, const char *object, size_t length)
+static void show(void *context, const struct audit_link *link, const char *object, size_t length)
 {
 	struct command *command = context;
 	json_t *entry;
 
-	if (number < command->from)
+	if (link->number < command->from)
 		return;
 	if (command->json) {
 		printf("%s%.*s", command->begun ? ",\n" : "\n", (int)length, object);
@@ -58,6 +62,7 @@ static int read_options(struct command *command, int argc, char **argv)
 	static const struct option options[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"from", required_argument, NULL, 'f'},
+		{"tpm", required_argument, NULL, 't'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -72,6 +77,9 @@ static int read_options(struct command *command, int argc, char **argv)
 		case 'f':
 			if (size_parse(optarg, &command->from) < 0)
 				return 1 + usage(stderr);
+			break;
+		case 't':
+			command->tpm = optarg;
 			break;
 		default:
 			return 1 + usage(option == 'h' ? stdout : stderr);
@@ -88,17 +96,57 @@ static int read_options(struct command *command, int argc, char **argv)
 	return 0;
 }
 
+/* What the TPM has is read first: the log is ahead of it, never behind. */
+static int ask_tpm(const struct command *command, struct audit_proof *proof,
+		   char name[TPM_IDENTITY_SIZE], struct error *error)
+{
+	struct trust_digest value;
+	struct tpm *tpm = NULL;
+	int ret = tpm_open(&tpm, command->tpm, error);
+
+	if (ret == 0)
+		ret = tpm_identify(tpm, name, error);
+	if (ret == 0)
+		ret = tpm_log_read(tpm, &value, error);
+	if (ret == 0)
+		memcpy(proof->value.bytes, value.bytes, AUDIT_HASH_SIZE);
+	tpm_close(tpm);
+	return ret;
+}
+
+static int judge(const struct command *command, const struct audit_proof *proof, const char *name,
+		 const struct audit_found *found, struct error *error)
+{
+	int ret = audit_proof_judge(proof, name, found->last, error);
+
+	if (ret < 0)
+		error_prefix(error, "audit log %s", command->log);
+	return ret;
+}
+
 static int verify(struct command *command)
 {
 	struct audit_found found;
+	struct audit_proof proof = {0};
+	char name[TPM_IDENTITY_SIZE];
 	struct error error = {0};
+	int ret = command->tpm ? ask_tpm(command, &proof, name, &error) : 0;
 
-	if (audit_check(command->log, NULL, NULL, &found, &error) < 0) {
+	if (ret == 0)
+		ret = audit_check(command->log, audit_proof_take, &proof, &found, &error);
+	if (ret == 0 && command->tpm)
+		ret = judge(command, &proof, name, &found, &error);
+	if (ret < 0) {
 		fprintf(stderr, "karuta-controller: %s\n", error.text);
 		return 1;
 	}
 	printf("audit log %s: lines %llu to %llu are as they were written\n", command->log,
 	       (unsigned long long)found.first, (unsigned long long)found.last);
+	if (proof.proved)
+		printf("the TPM was told of line %llu and all before it\n",
+		       (unsigned long long)proof.proved);
+	else if (command->tpm)
+		printf("the TPM was told of none of it yet\n");
 	return 0;
 }
 
@@ -133,5 +181,7 @@ int audit_main(int argc, char **argv)
 	code = read_options(&command, argc - 1, argv + 1);
 	if (code)
 		return code - 1;
+	if (is_show && command.tpm)
+		return usage(stderr);
 	return is_show ? show_all(&command) : verify(&command);
 }

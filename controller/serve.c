@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "adopt.h"
+#include "anchor.h"
 #include "base/base.h"
 #include "confine.h"
 #include "fleet.h"
@@ -46,7 +47,8 @@ struct serve {
 	int keeper_fd;	/* -1: this process is to become the keeper */
 	struct keeper_start keeper;
 	struct adopted adopted;
-	uint64_t keeper_at; /* 0, or when another one is started */
+	uint64_t keeper_at;   /* 0, or when another one is started */
+	struct anchor anchor; /* of the fleet's audit log */
 	struct fleet fleet;
 	struct server server;
 };
@@ -232,6 +234,9 @@ static int open_audit(struct serve *serve, struct error *error)
 	if (ret == 0)
 		ret = keep_apart(serve, serve->audit, error);
 	if (ret == 0)
+		ret = anchor_open(&serve->anchor, serve->tpm, &serve->fleet.audit, serve->audit,
+				  error);
+	if (ret == 0)
 		alarms_open(&serve->fleet.alarms, &serve->fleet.audit);
 	return ret == 0 ? audit_write(&serve->fleet.audit, &record, error) : ret;
 }
@@ -371,6 +376,8 @@ static void until_end(struct serve *serve)
 
 		replace_keeper(serve);
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)server_turn(&serve->server));
+		pause = (int)min_u64((uint64_t)pause,
+				     (uint64_t)anchor_turn(&serve->anchor, os_now()));
 		os_loop_once(serve->loop, pause);
 	}
 }
@@ -378,6 +385,7 @@ static void until_end(struct serve *serve)
 static void finish(struct serve *serve)
 {
 	server_close(&serve->server);
+	anchor_close(&serve->anchor);
 	fleet_free(&serve->fleet);
 	wrap_pair_free(serve->fleet.wrapping);
 	SSL_CTX_free(serve->tls);

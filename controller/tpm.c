@@ -7,18 +7,11 @@
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tss2/tss2_esys.h>
-#include <tss2/tss2_tctildr.h>
 
 #include "base/base.h"
-#include "tpm.h"
+#include "tpm_inside.h"
 
 #define P384_SIZE 48u
-
-struct tpm {
-	TSS2_TCTI_CONTEXT *tcti;
-	ESYS_CONTEXT *esys;
-};
 
 static const TPML_PCR_SELECTION selection = {
 	.count = 1,
@@ -27,7 +20,7 @@ static const TPML_PCR_SELECTION selection = {
 			     .pcrSelect[QUOTE_REGISTER / 8] = 1u << QUOTE_REGISTER % 8},
 };
 
-static int failed(struct error *error, const char *what, TSS2_RC code)
+int tpm_failed(struct error *error, const char *what, TSS2_RC code)
 {
 	return error_set(error, EIO, "TPM: %s: error 0x%x", what, code);
 }
@@ -73,7 +66,7 @@ int tpm_read(struct tpm *tpm, struct trust_digest *value, struct error *error)
 	int ret = 0;
 
 	if (code != TSS2_RC_SUCCESS)
-		return failed(error, "read a register", code);
+		return tpm_failed(error, "read a register", code);
 	/* A bank that it does not keep has no registers to read. */
 	if (values->count == 1 && values->digests[0].size == TRUST_DIGEST_SIZE)
 		memcpy(value->bytes, values->digests[0].buffer, TRUST_DIGEST_SIZE);
@@ -94,7 +87,7 @@ int tpm_extend(struct tpm *tpm, const struct trust_digest *event, struct error *
 	memcpy(digests.digests[0].digest.sha384, event->bytes, TRUST_DIGEST_SIZE);
 	code = Esys_PCR_Extend(tpm->esys, ESYS_TR_PCR0 + QUOTE_REGISTER, ESYS_TR_PASSWORD,
 			       ESYS_TR_NONE, ESYS_TR_NONE, &digests);
-	return code == TSS2_RC_SUCCESS ? 0 : failed(error, "extend a register", code);
+	return code == TSS2_RC_SUCCESS ? 0 : tpm_failed(error, "extend a register", code);
 }
 
 /* ---- the key ---- */
@@ -128,7 +121,7 @@ static int make_key(struct tpm *tpm, ESYS_TR *key, TPM2B_PUBLIC **public, struct
 					  ESYS_TR_NONE, ESYS_TR_NONE, &no_secret, &template,
 					  &nothing, &no_registers, key, public, NULL, NULL, NULL);
 
-	return code == TSS2_RC_SUCCESS ? 0 : failed(error, "make the attestation key", code);
+	return code == TSS2_RC_SUCCESS ? 0 : tpm_failed(error, "make the attestation key", code);
 }
 
 /* Numbers of a curve come without their leading zeros. */
@@ -181,6 +174,26 @@ static int put_key(struct quote *quote, const TPMT_PUBLIC *public)
 	return quote->key_length ? 0 : -EIO;
 }
 
+int tpm_identify(struct tpm *tpm, char text[TPM_IDENTITY_SIZE], struct error *error)
+{
+	struct quote quote = {0};
+	struct trust_digest digest;
+	TPM2B_PUBLIC *public = NULL;
+	ESYS_TR key = ESYS_TR_NONE;
+	int ret = make_key(tpm, &key, &public, error);
+
+	if (ret < 0)
+		return ret;
+	ret = put_key(&quote, &public->publicArea);
+	if (ret == 0)
+		ret = trust_digest(quote.key, quote.key_length, &digest);
+	if (ret == 0)
+		trust_hex(digest.bytes, (TPM_IDENTITY_SIZE - 1) / 2, text);
+	Esys_Free(public);
+	Esys_FlushContext(tpm->esys, key);
+	return ret < 0 ? error_set(error, -ret, "TPM: its key is not one") : 0;
+}
+
 /* ---- quote ---- */
 
 static int put_signature(struct quote *quote, const TPMS_SIGNATURE_ECDSA *signature)
@@ -226,7 +239,7 @@ static int sign(struct tpm *tpm, ESYS_TR key, const TPM2B_DATA *nonce, struct qu
 	int ret;
 
 	if (code != TSS2_RC_SUCCESS)
-		return failed(error, "quote", code);
+		return tpm_failed(error, "quote", code);
 	ret = put_attest(quote, attest);
 	if (ret == 0)
 		ret = signature->sigAlg == TPM2_ALG_ECDSA

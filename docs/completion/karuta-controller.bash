@@ -34,7 +34,7 @@ _karuta_controller() {
 	verify) options='--tpm --state --help' ;;
 	quote) options='--tpm --nonce --state --help' ;;
 	evidence | release) options='--state --help' ;;
-	audit) options='--json --from --help' ;;
+	audit) options='--tpm --json --from --help' ;;
 	serve) options='--listen --ca --cert --key --crl --files --audit --state --tpm --help' ;;
 	call) options='--ca --cert --key --timeout --id --json --follow --help' ;;
 	status) options+=' --json' ;;
