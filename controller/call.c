@@ -335,19 +335,20 @@ static int exchange(struct call *call, const struct control_request *request,
 	return ret;
 }
 
-/* Asks the host first what to wrap them with. */
-static int wrap_keys(struct call *call, struct control_request *wrapped, struct error *error)
+/* Asks the host first what to wrap them with; *answer says what if it refuses. */
+static int wrap_keys(struct call *call, struct control_request *wrapped,
+		     struct control_answer *answer, struct error *error)
 {
 	struct control_request question = {.verb = control_verb_find("wrapping", 8)};
 	char name[TLS_NAME_MAX + 1];
-	struct control_answer answer;
 	int ret = tls_own_name(call->ssl, name, error);
 
 	if (ret == 0 && RAND_bytes(question.id, CONTROL_ID_SIZE) != 1)
 		ret = error_set(error, EIO, "no random numbers");
 	if (ret == 0)
-		ret = exchange(call, &question, &answer, error);
-	return ret < 0 ? ret : call_wrap(&call->request, name, &answer, wrapped, error);
+		ret = exchange(call, &question, answer, error);
+	return ret < 0 || answer->code ? ret
+				       : call_wrap(&call->request, name, answer, wrapped, error);
 }
 
 /* ---- the answer ---- */
@@ -424,8 +425,8 @@ static int try(struct call *call, struct control_answer *answer, struct error *e
 	if (ret < 0)
 		return ret;
 	call->was_there = true;
-	ret = has_keys ? wrap_keys(call, &wrapped, error) : 0;
-	if (ret == 0)
+	ret = has_keys ? wrap_keys(call, &wrapped, answer, error) : 0;
+	if (ret == 0 && !(has_keys && answer->code))
 		ret = exchange(call, has_keys ? &wrapped : &call->request, answer, error);
 	call_wrap_free(&wrapped);
 	return ret == -ECONNRESET ? 1 : ret;
@@ -449,7 +450,7 @@ static int ask(struct call *call, struct control_answer *answer, struct error *e
 
 static int run(struct call *call)
 {
-	struct control_answer answer;
+	struct control_answer answer = {0};
 	struct error error = {0};
 	unsigned pause = 0;
 	int ret, code;

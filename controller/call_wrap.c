@@ -52,9 +52,6 @@ int call_wrap(const struct control_request *request, const char *caller,
 
 	*wrapped = *request;
 	wrapped->key_count = 0;
-	if (answer->code)
-		return error_set(error, answer->code, "wrapping: %.*s", (int)answer->text_length,
-				 answer->text);
 	if (!read_public(answer, public))
 		return error_set(error, EPROTO, "wrapping: the answer has no key");
 	ret = wrap_digest(request, context.request);

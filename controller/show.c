@@ -123,19 +123,32 @@ void show_list(const json_t *list)
 	}
 }
 
+/* What a caller has chosen, perhaps with a terminal in mind. */
+static void print_clean(const char *text)
+{
+	for (const char *at = text; *at; at++)
+		putchar((unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at);
+}
+
 void show_audit_entry(const json_t *entry)
 {
 	json_int_t code = number_of(entry, "code");
 
 	printf("%6lld  %.19s  ", (long long)number_of(entry, "number"), text_of(entry, "time"));
-	if (json_object_get(entry, "of"))
+	if (json_object_get(entry, "of")) {
 		printf("%6lld: ", (long long)number_of(entry, "of"));
-	else
-		printf("%s: %s %s: ", text_of(entry, "caller"), text_of(entry, "verb"),
-		       text_of(entry, "object"));
+	} else {
+		print_clean(text_of(entry, "caller"));
+		fputs(": ", stdout);
+		print_clean(text_of(entry, "verb"));
+		putchar(' ');
+		print_clean(text_of(entry, "object"));
+		fputs(": ", stdout);
+	}
 	if (code)
 		printf("%s: ", strerror((int)code));
-	printf("%s\n", text_of(entry, "text"));
+	print_clean(text_of(entry, "text"));
+	putchar('\n');
 }
 
 /* Each has its hash in front, and a blank. */

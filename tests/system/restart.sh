@@ -45,6 +45,18 @@ check "a volume and its key" launch web slots "$store" keys=5:key
 check "an instance without keys" launch plain spin ''
 check "its guest works" wait_for 30 works web
 
+# --- what came over the network, and what can be had from there ---
+mapfile -t files < <(find "$scratch" /tmp /run /var /dev/shm -xdev -type f ! -path "$scratch/key" 2>/dev/null)
+karuta-key-search "$(pgrep -P "$controller" -f karuta-card-volume)" "${files[@]}" >found
+if [ $? = 77 ]; then
+	skip "where its key is" "$(cat found)"
+else
+	check "its key is in its card" grep -q 'key 1' found
+	check "else where the controller keeps it, and nowhere" sh -c '! grep -E "^(process|file)" found | grep -v " karuta-controll /memfd:karuta-key"'
+	sed 's/^/# /' found
+fi
+check "what its guest writes can be read" sh -c "$(declare -f call); certificates=$certificates; call console web | grep -q ."
+
 # --- a hypervisor dies ---
 kill -KILL "$(field web pid)"
 check "kill -9 of a hypervisor: its instance comes back" wait_for 30 says web 'restarts: 1, the last after: hypervisor: killed'

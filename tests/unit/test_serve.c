@@ -192,6 +192,8 @@ static void roles_are_kept(void **state)
 	/* A host's certificate is for hosts. */
 	assert_int_equal(CALL("host", "list"), 1);
 	assert_true(says("list needs the role reader; host is host"));
+	assert_int_equal(CALL("reader", "start r keys=5:key"), 1);
+	assert_true(says("wrapping needs the role operator; reader is reader"));
 	assert_int_equal(CALL("operator", "audit"), 1);
 	assert_true(says("audit needs the role admin; operator is operator"));
 	assert_int_equal(CALL("admin", "status r"), 0);

@@ -73,6 +73,10 @@ static void the_audit_log_is_read_page_by_page(void **state)
 		   "tail -n 1 called | grep 'admin (admin): audit'",
 		   port),
 		0);
+	/* A terminal is not told what to do. */
+	assert_int_equal(CALL("operator", "kill $(printf 'a\\033[2Jb')"), 1);
+	assert_int_equal(CALL("admin", "audit since=60 | tail -n 3"), 0);
+	assert_true(says("kill a?[2Jb: ") && !strchr(output, 033));
 	assert_int_equal(CALL("admin", "audit since=1000000 --json"), 0);
 	assert_true(says("\"lines\": []") && says("\"more\": false"));
 }
