@@ -35,7 +35,7 @@ static int extend_value(struct tpm *tpm, const struct audit_hash *hash, struct e
 /* ---- opening ---- */
 
 /* From the newest file back to the one that has the anchor; whether that is whole is known then. */
-static int look_for_proof(const struct anchor *anchor, const char *path, struct audit_proof *proof,
+static int look_for_proof(const struct anchor *anchor, struct audit_proof *proof,
 			  struct error *error)
 {
 	uint64_t firsts[AUDIT_FILES_MAX];
@@ -45,12 +45,13 @@ static int look_for_proof(const struct anchor *anchor, const char *path, struct 
 
 	/* There is none; what there may be instead, all of it tells. */
 	if (count >= 0 && audit_anchor_is_none(&value))
-		return audit_check(path, audit_proof_take, proof, &found, error);
+		return audit_check(anchor->path, audit_proof_take, proof, &found, error);
 	for (int i = count - 1; ret == 0 && i >= 0 && !proof->proved; i--) {
 		if (firsts[i] <= anchor->audit->head.before.number)
 			break;
 		*proof = (struct audit_proof){.value = value};
-		ret = audit_check_from(path, firsts[i], audit_proof_take, proof, &found, error);
+		ret = audit_check_from(anchor->path, firsts[i], audit_proof_take, proof, &found,
+				       error);
 	}
 	return count < 0 ? count : ret;
 }
@@ -83,7 +84,7 @@ static int catch_up(struct anchor *anchor, struct tpm *tpm, const struct audit_p
 	return ret;
 }
 
-static int compare(struct anchor *anchor, struct tpm *tpm, const char *path, struct error *error)
+static int compare(struct anchor *anchor, struct tpm *tpm, struct error *error)
 {
 	struct audit_proof proof = {0};
 	struct error missing = {0};
@@ -95,7 +96,7 @@ static int compare(struct anchor *anchor, struct tpm *tpm, const char *path, str
 		ret = index;
 	}
 	if (ret == 0)
-		ret = look_for_proof(anchor, path, &proof, error);
+		ret = look_for_proof(anchor, &proof, error);
 	if (ret == 0 && index == -ENOENT)
 		ret = make_index(tpm, &proof, error);
 	else if (ret == 0)
@@ -103,23 +104,36 @@ static int compare(struct anchor *anchor, struct tpm *tpm, const char *path, str
 	return ret == 0 ? catch_up(anchor, tpm, &proof, error) : ret;
 }
 
+static int open_with(struct anchor *anchor, struct tpm *tpm, struct error *error)
+{
+	int ret = anchor->open ? 0 : compare(anchor, tpm, error);
+
+	anchor->open = ret == 0;
+	return ret;
+}
+
 int anchor_open(struct anchor *anchor, const char *how, struct audit *audit, const char *path,
-		struct error *error)
+		bool later, struct error *error)
 {
 	struct tpm *tpm = NULL;
 	int ret;
 
-	*anchor = (struct anchor){.how = how, .audit = audit};
+	*anchor = (struct anchor){.how = how, .audit = audit, .path = path};
 	if (!how)
 		return 0;
 	ret = tpm_open(&tpm, how, error);
 	if (ret == 0)
-		ret = compare(anchor, tpm, path, error);
+		ret = open_with(anchor, tpm, error);
 	tpm_close(tpm);
-	if (ret < 0) {
-		anchor->how = NULL;
-		error_prefix(error, "audit log %s", path);
+	if (ret == 0)
+		return 0;
+	error_prefix(error, "audit log %s", path);
+	if (ret != -EBADMSG && later) {
+		fprintf(stderr, "karuta-controller: %s; it is tried again\n", error->text);
+		*error = (struct error){0};
+		return 0;
 	}
+	anchor->how = NULL;
 	return ret;
 }
 
@@ -137,23 +151,31 @@ static int write_anchor(struct anchor *anchor, struct error *error)
 	return audit_write(anchor->audit, &record, error);
 }
 
-static int expect_value(struct anchor *anchor, struct tpm *tpm, struct error *error)
+/* It stays so until the next start, which does not take the log. */
+static int give_up(struct anchor *anchor, struct error *error)
 {
-	static const char why[] = "somebody else has told the TPM something: the audit log is not "
-				  "anchored any more";
 	const struct audit_record record = {.caller = AUDIT_ANCHOR_CALLER,
 					    .verb = AUDIT_ANCHOR_VERB,
 					    .object = anchor->tpm,
 					    .code = EBADMSG,
-					    .text = why};
+					    .text = error->text};
+	struct error other;
+
+	anchor->lost = true;
+	audit_write(anchor->audit, &record, &other);
+	return -EBADMSG;
+}
+
+static int expect_value(const struct anchor *anchor, struct tpm *tpm, struct error *error)
+{
 	struct audit_hash value;
 	int ret = read_value(tpm, &value, error);
 
 	if (ret < 0 || !memcmp(&value, &anchor->value, sizeof(value)))
 		return ret;
-	anchor->lost = true;
-	ret = audit_write(anchor->audit, &record, error);
-	return ret < 0 ? ret : error_set(error, EBADMSG, "%s", why);
+	return error_set(error, EBADMSG,
+			 "somebody else has told the TPM something: the audit log is not anchored "
+			 "any more");
 }
 
 /* First the line, on the disk, then the TPM. */
@@ -161,8 +183,12 @@ static int tell(struct anchor *anchor, struct tpm *tpm, struct error *error)
 {
 	const struct audit_link *anchored = &anchor->audit->head.last;
 	struct audit_hash after;
-	int ret = expect_value(anchor, tpm, error);
+	int ret = open_with(anchor, tpm, error);
 
+	if (ret == 0)
+		ret = expect_value(anchor, tpm, error);
+	if (ret == -EBADMSG)
+		return give_up(anchor, error);
 	if (ret == 0)
 		ret = write_anchor(anchor, error);
 	if (ret == 0)

@@ -22,18 +22,21 @@
 struct anchor {
 	const char *how; /* the TPM; NULL: there is none, and nothing is done */
 	struct audit *audit;
+	const char *path; /* of the log; the caller's */
+	bool open;	  /* the TPM has been heard */
 	char tpm[AUDIT_ANCHOR_TPM];
 	struct audit_hash value; /* that its index must have */
 	uint64_t told;		 /* the last line that it was told of */
 	uint64_t since;		 /* when there was one more; 0: there is none */
 	uint64_t paid;		 /* until when earlier ones use up what is allowed */
 	uint64_t retry;
-	bool lost; /* somebody else has told it something: it is left as it is */
+	bool lost; /* it has been told of something else: it is left as it is */
 };
 
-/* `audit` is open, at `path`. -EBADMSG: the TPM was told of another log. */
+/* `audit` is open, at `path`. -EBADMSG: the TPM was told of another log. `later`: a TPM that does
+ * not answer is no error, but tried again. */
 int anchor_open(struct anchor *anchor, const char *how, struct audit *audit, const char *path,
-		struct error *error);
+		bool later, struct error *error);
 /* Returns after how many ms there may be something to do. */
 int anchor_turn(struct anchor *anchor, uint64_t now);
 /* Tells the TPM of what it has not heard yet. */

@@ -235,7 +235,7 @@ static int open_audit(struct serve *serve, struct error *error)
 		ret = keep_apart(serve, serve->audit, error);
 	if (ret == 0)
 		ret = anchor_open(&serve->anchor, serve->tpm, &serve->fleet.audit, serve->audit,
-				  error);
+				  !adopt_is_first(&serve->adopted), error);
 	if (ret == 0)
 		alarms_open(&serve->fleet.alarms, &serve->fleet.audit);
 	return ret == 0 ? audit_write(&serve->fleet.audit, &record, error) : ret;

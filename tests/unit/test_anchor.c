@@ -112,7 +112,7 @@ static int open_log(void **state)
 	failure = 0;
 	if (!mkdtemp(folder) || audit_open(&audit, folder, &AUDIT_LIMITS, &error) < 0)
 		return -1;
-	return anchor_open(&anchor, "a TPM", &audit, folder, &error);
+	return anchor_open(&anchor, "a TPM", &audit, folder, false, &error);
 }
 
 static int close_log(void **state)
@@ -189,6 +189,29 @@ static void one_that_fails_is_tried_again(void **state)
 	assert_int_equal(told_within(BEGIN + 60 * SECOND, BEGIN + 70 * SECOND, 0), 1);
 }
 
+/* The instances of a controller that died are not to wait for a TPM. */
+static void one_that_is_away_is_waited_for(void **state)
+{
+	(void)state;
+	command();
+	anchor_close(&anchor);
+	failure = -EIO;
+	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, false, &error), -EIO);
+	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, true, &error), 0);
+	command();
+	assert_int_equal(told_within(BEGIN, BEGIN + 30 * SECOND, 0), 0);
+	failure = 0;
+	assert_int_equal(told_within(BEGIN + 62 * SECOND, BEGIN + 70 * SECOND, 0), 1);
+	/* It may come back as another one. */
+	failure = -EIO;
+	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, true, &error), 0);
+	failure = 0;
+	index_value.bytes[0] ^= 1;
+	command();
+	assert_int_equal(told_within(BEGIN, BEGIN + 10 * SECOND, 0), 0);
+	assert_true(anchor.lost);
+}
+
 static void the_end_is_told_of(void **state)
 {
 	struct audit_proof proof = {0};
@@ -205,7 +228,7 @@ static void the_end_is_told_of(void **state)
 	assert_int_equal(audit_proof_judge(&proof, anchor.tpm, found.last, &error), 0);
 	assert_int_equal(proof.proved, found.last);
 	/* Opened again, it goes on from there. */
-	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, &error), 0);
+	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, false, &error), 0);
 	assert_int_equal(anchor.told, found.last);
 }
 
@@ -221,14 +244,14 @@ static void the_last_anchor_is_looked_for(void **state)
 	assert_int_equal(audit_open(&audit, folder, &small, &error), 0);
 	for (unsigned i = 0; i < 40; i++)
 		command();
-	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, &error), 0);
+	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, false, &error), 0);
 	assert_int_equal(anchor.told, 2);
 	assert_true(audit_last(&audit) > 40);
 	/* When its file has been given up, nothing can be said. */
 	for (unsigned i = 0; i < 100; i++)
 		command();
 	assert_true(audit.head.before.number > 2);
-	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, &error), -EBADMSG);
+	assert_int_equal(anchor_open(&anchor, "a TPM", &audit, folder, false, &error), -EBADMSG);
 	assert_non_null(strstr(error.text, "it is not the log that the TPM was told of"));
 }
 
@@ -241,6 +264,7 @@ int main(void)
 		EACH(a_flood_is_told_of),
 		EACH(one_that_fails_is_tried_again),
 		EACH(the_end_is_told_of),
+		EACH(one_that_is_away_is_waited_for),
 		EACH(the_last_anchor_is_looked_for),
 	};
 #undef EACH

@@ -49,13 +49,13 @@ static int end_attested_host(void **state)
 
 static void stop_daemon(void)
 {
-	kill(daemon_pid, SIGTERM);
-	assert_int_equal(wait_end(daemon_pid), 0);
+	kill(keeper_pid, SIGTERM);
+	assert_int_equal(wait_end(keeper_pid), 0);
 }
 
 static void begin_daemon(void)
 {
-	daemon_pid = start_daemon("host");
+	keeper_pid = start_daemon("host");
 	wait_daemon();
 }
 
@@ -123,6 +123,11 @@ static void the_tpm_is_told_of_the_log(void **state)
 	wait_told(2);
 	assert_int_equal(CALL("reader", "list"), 0);
 	wait_told(lines());
+	/* The next one goes on from there. */
+	before = lines();
+	kill(daemon_pid, SIGKILL);
+	wait_daemon();
+	wait_told(before + 2);
 	stop_daemon();
 	before = lines();
 	assert_int_equal(told(), before);
