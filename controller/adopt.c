@@ -144,40 +144,54 @@ static uint64_t time_for(enum slot_state state)
 	}
 }
 
+static void open_key(struct key *key)
+{
+	int ret = key->fd >= 0 ? key_adopt(key) : 0;
+
+	/* It is of use all the same. */
+	if (ret < 0)
+		fprintf(stderr, "karuta-controller: a key cannot be locked: %s\n", strerror(-ret));
+}
+
 static int open_slot(struct machine *machine, struct slot *slot)
 {
-	int ret = area_adopt(&slot->area, AREA_STATE_SIZE, false);
+	int ret = watch_adopt(&slot->watch, STATUS_CARD, machine->loop);
+	int other = slot->successor.pid
+			    ? watch_adopt(&slot->successor, STATUS_CARD, machine->loop)
+			    : 0;
 
-	if (ret == 0 && slot->kit.key.fd >= 0)
-		ret = key_adopt(&slot->kit.key);
 	if (ret == 0)
-		ret = watch_adopt(&slot->watch, STATUS_CARD, machine->loop);
-	if (ret == 0 && slot->successor.pid)
-		ret = watch_adopt(&slot->successor, STATUS_CARD, machine->loop);
+		ret = other;
+	if (ret == 0)
+		ret = area_adopt(&slot->area, AREA_STATE_SIZE, false);
+	open_key(&slot->kit.key);
 	slot->last_command += COMMANDS_SKIPPED;
 	slot->deadline = os_now() + time_for(slot->state);
 	return ret;
 }
 
-/* 0, or -EPROTO: it cannot be gone on with. */
-static int adopt_slot(struct machine *machine, struct keep_record *from)
+/* One that cannot be gone on with is ended: for its guest, its card has died for good. */
+static void adopt_slot(struct machine *machine, struct keep_record *from)
 {
 	unsigned number = slot_of(from);
 	struct record record;
-	struct slot *slot;
-	int ret = -EPROTO;
+	struct slot *slot = NULL;
+	int ret;
 
-	if (number < 1 || number > COMMAND_MAX_SLOT || machine->slots[number])
-		return -EPROTO;
-	slot = slots_make(machine, number);
+	if (number >= 1 && number <= COMMAND_MAX_SLOT && !machine->slots[number])
+		slot = slots_make(machine, number);
 	if (!slot)
-		return -ENOMEM;
+		return;
+	/* For a state that only another release has. */
+	slot->state = SLOT_ATTACHED;
 	record_read(&record, from);
 	slot_record(slot, &record);
-	if (!record.failed)
-		ret = open_slot(machine, slot);
+	ret = record.failed ? -EPROTO : 0;
 	record_free(&record);
-	return ret;
+	if (open_slot(machine, slot) == 0 && ret == 0)
+		return;
+	machine_note(machine, "slot %u: it cannot be gone on with, and is ended", number);
+	slots_make_empty(machine, slot);
 }
 
 /* ---- units ---- */
@@ -185,38 +199,29 @@ static int adopt_slot(struct machine *machine, struct keep_record *from)
 static int open_machine(struct unit *unit, struct machine *machine)
 {
 	struct upgrade *upgrade = &machine->upgrade;
-	int ret = area_adopt(&machine->console, CONSOLE_SIZE, true);
+	int ret = watch_adopt(&machine->hypervisor, STATUS_HYPERVISOR, unit->fleet->loop);
+	int other = upgrade->other.pid ? watch_adopt(&upgrade->other, STATUS_HYPERVISOR,
+						     unit->fleet->loop)
+				       : 0;
 
 	if (ret == 0)
-		ret = watch_adopt(&machine->hypervisor, STATUS_HYPERVISOR, unit->fleet->loop);
-	if (ret == 0 && upgrade->other.pid)
-		ret = watch_adopt(&upgrade->other, STATUS_HYPERVISOR, unit->fleet->loop);
+		ret = other;
+	if (ret == 0)
+		ret = area_adopt(&machine->console, CONSOLE_SIZE, true);
 	machine->orders.last_id += COMMANDS_SKIPPED;
 	return ret;
 }
 
-static int open_keys(struct unit *unit)
+static void adopt_slots(struct adopted *adopted, struct unit *unit)
 {
-	int ret = 0;
-
-	for (size_t i = 0; ret == 0 && i < unit->keys.count; i++)
-		ret = key_adopt(&unit->keys.keys[i].key);
-	return ret;
-}
-
-static int adopt_slots(struct adopted *adopted, struct unit *unit)
-{
-	int ret = 0;
-
 	for (size_t i = 0; i < adopted->count; i++) {
 		struct keep_record *record = &adopted->records[i];
 
-		if (kind_of(record) != KEEP_SLOT || unit_of(record) != unit->index || ret < 0)
+		if (kind_of(record) != KEEP_SLOT || unit_of(record) != unit->index)
 			continue;
 		unit->remembered_slots |= 1u << slot_of(record) % 32;
-		ret = adopt_slot(&unit->machine, record);
+		adopt_slot(&unit->machine, record);
 	}
-	return ret;
 }
 
 /* A guest that has not run yet has nothing to lose: all of it is started again, for whoever waits
@@ -245,15 +250,16 @@ static void go_on(struct unit *unit)
 
 static int open_unit(struct adopted *adopted, struct unit *unit)
 {
-	int ret = open_keys(unit);
+	int ret;
 
-	if (ret < 0 || !unit->live)
-		return ret;
+	for (size_t i = 0; i < unit->keys.count; i++)
+		open_key(&unit->keys.keys[i].key);
+	if (!unit->live)
+		return 0;
 	snprintf(unit->instance.name, sizeof(unit->instance.name), "%s", unit->name);
 	unit->instance.restart = unit->policy;
 	ret = open_machine(unit, &unit->machine);
-	if (ret == 0)
-		ret = adopt_slots(adopted, unit);
+	adopt_slots(adopted, unit);
 	return ret;
 }
 
@@ -265,19 +271,22 @@ static void adopt_unit(struct adopted *adopted, struct unit *unit, struct keep_r
 
 	machine_prepare(machine, &unit->instance, unit->fleet->loop, fleet_answer, unit);
 	machine->alarms = &unit->fleet->alarms;
+	machine->remember = fleet_remember;
+	/* For a state that only another release has. */
+	machine->state = MACHINE_RUNNING;
 	unit->adopted = true;
 	record_read(&record, from);
 	unit_record(unit, &record);
-	ret = record.failed ? -EPROTO : open_unit(adopted, unit);
+	ret = record.failed ? -EPROTO : 0;
 	record_free(&record);
+	if (open_unit(adopted, unit) < 0)
+		ret = -EPROTO;
 	if (ret == 0 && unit->live)
 		go_on(unit);
-	if (ret == 0)
+	if (ret == 0 || !unit->live)
 		return;
-	fprintf(stderr, "karuta-controller: %s: cannot be gone on with: %s\n", unit->name,
-		strerror(-ret));
-	if (unit->live)
-		begin_again(unit);
+	fprintf(stderr, "karuta-controller: %s: it cannot be gone on with\n", unit->name);
+	begin_again(unit);
 }
 
 static struct unit *unit_for(struct fleet *fleet, const struct keep_record *record)
@@ -294,9 +303,18 @@ static struct unit *unit_for(struct fleet *fleet, const struct keep_record *reco
 
 /* ---- operations ---- */
 
+/* That it was told, or is told again. */
+static void end_again(struct unit *unit, const struct operation *operation)
+{
+	if (operation->plug)
+		machine_kill(&unit->machine);
+	else
+		orders_push(&unit->machine, (struct order){.verb = COMMAND_SHUTDOWN});
+}
+
 static void answer(struct fleet *fleet, struct operation *operation)
 {
-	const struct unit *unit = operation->unit;
+	struct unit *unit = operation->unit ? fleet->units[operation->unit->index] : NULL;
 
 	if (operation->wait == OPERATION_HOST)
 		return;
@@ -306,6 +324,8 @@ static void answer(struct fleet *fleet, struct operation *operation)
 			     "and ask again");
 	else if (operation->wait == OPERATION_END && !unit->live)
 		fleet_finish(fleet, operation, 0, unit->outcome);
+	else if (operation->wait == OPERATION_END)
+		end_again(unit, operation);
 	else if (operation->wait == OPERATION_RUNNING && !unit->live && unit->wait != UNIT_RESTARTS)
 		fleet_finish(fleet, operation, EIO, unit->outcome);
 }
@@ -327,6 +347,19 @@ static void adopt_operation(struct fleet *fleet, struct keep_record *from)
 		operation->unit = fleet->units[unit];
 	if (operation->used && !operation->done)
 		answer(fleet, operation);
+}
+
+/* Of a life that has ended: nobody would ever drop it. */
+static void drop_unclaimed(const struct adopted *adopted, const struct fleet *fleet)
+{
+	for (size_t i = 0; i < adopted->count; i++) {
+		const struct keep_record *record = &adopted->records[i];
+		unsigned index = unit_of(record);
+
+		if (kind_of(record) == KEEP_SLOT &&
+		    (index >= FLEET_UNITS || !fleet->units[index] || !fleet->units[index]->live))
+			keep_drop(record->key);
+	}
 }
 
 unsigned adopt_fleet(struct adopted *adopted, struct fleet *fleet)
@@ -353,6 +386,8 @@ unsigned adopt_fleet(struct adopted *adopted, struct fleet *fleet)
 		else if (kind_of(record) == KEEP_ALARM)
 			alarms_adopt(&fleet->alarms, slot_of(record), record);
 	}
+	host_update_adopted(fleet);
+	drop_unclaimed(adopted, fleet);
 	return live;
 }
 

@@ -72,6 +72,14 @@ static void alarm_record(struct alarm *alarm, struct record *record)
 	record_text(record, "evidence", alarm->evidence, sizeof(alarm->evidence));
 }
 
+/* Behind those that were raised are those that wait to be. */
+static struct alarm *alarm_at(struct alarms *alarms, unsigned place)
+{
+	return place < ARRAY_LEN(alarms->all)
+		       ? &alarms->all[place]
+		       : &alarms->pending[place - ARRAY_LEN(alarms->all)].alarm;
+}
+
 static void remember(struct alarms *alarms, unsigned place)
 {
 	struct record record;
@@ -79,7 +87,7 @@ static void remember(struct alarms *alarms, unsigned place)
 	if (!keep_is_open())
 		return;
 	record_write(&record);
-	alarm_record(&alarms->all[place], &record);
+	alarm_record(alarm_at(alarms, place), &record);
 	record_put(&record, keep_key(KEEP_ALARM, 0, place));
 	record_free(&record);
 }
@@ -89,6 +97,10 @@ void alarms_remember(struct alarms *alarms)
 	for (unsigned i = 0; i < ARRAY_LEN(alarms->all); i++) {
 		if (alarms->all[i].number)
 			remember(alarms, i);
+	}
+	for (unsigned i = 0; i < ALARMS_PENDING; i++) {
+		if (alarms->pending[i].until)
+			remember(alarms, (unsigned)ARRAY_LEN(alarms->all) + i);
 	}
 }
 
@@ -106,26 +118,37 @@ static void keep(struct alarms *alarms, const struct alarm *alarm)
 	remember(alarms, place);
 }
 
-void alarms_adopt(struct alarms *alarms, unsigned place, struct keep_record *from)
+static void adopt(struct alarms *alarms, const struct alarm *alarm, unsigned place)
 {
 	unsigned ring = place >= ALARMS_PROGRAMS;
+	uint64_t newest = 0;
+
+	alarms->all[place] = *alarm;
+	alarms->last = max_u64(alarms->last, alarm->number);
+	for (unsigned i = 0; i < rings[ring].count; i++)
+		newest = max_u64(newest, alarms->all[rings[ring].first + i].number);
+	if (alarm->number == newest)
+		alarms->next[ring] = (place - rings[ring].first + 1) % rings[ring].count;
+}
+
+void alarms_adopt(struct alarms *alarms, unsigned place, struct keep_record *from)
+{
 	struct alarm alarm = {0};
 	struct record record;
-	uint64_t newest = 0;
+	bool failed;
 
 	record_read(&record, from);
 	alarm_record(&alarm, &record);
-	if (record.failed || place >= ARRAY_LEN(alarms->all))
-		alarm.number = 0;
+	failed = record.failed;
 	record_free(&record);
-	if (!alarm.number)
+	if (failed || place >= ARRAY_LEN(alarms->all) + ALARMS_PENDING)
 		return;
-	alarms->all[place] = alarm;
-	alarms->last = max_u64(alarms->last, alarm.number);
-	for (unsigned i = 0; i < rings[ring].count; i++)
-		newest = max_u64(newest, alarms->all[rings[ring].first + i].number);
-	if (alarm.number == newest)
-		alarms->next[ring] = (place - rings[ring].first + 1) % rings[ring].count;
+	if (place < ARRAY_LEN(alarms->all))
+		adopt(alarms, &alarm, place);
+	else
+		*alarm_at(alarms, place) = alarm;
+	if (place >= ARRAY_LEN(alarms->all))
+		alarms->pending[place - ARRAY_LEN(alarms->all)].until = 1;
 }
 
 static void publish(struct alarms *alarms, struct alarm *alarm)
@@ -156,6 +179,7 @@ void alarms_raise(struct alarms *alarms, const struct alarm *alarm)
 			continue;
 		alarms->pending[i].alarm = raised;
 		alarms->pending[i].until = os_now() + KERNEL_LOG_DEADLINE;
+		remember(alarms, (unsigned)(ARRAY_LEN(alarms->all) + i));
 		return;
 	}
 	publish(alarms, &raised);
@@ -191,6 +215,7 @@ bool alarms_turn(struct alarms *alarms, uint64_t now)
 			add_call(alarm, call);
 		alarms->pending[i].until = 0;
 		publish(alarms, alarm);
+		keep_drop(keep_key(KEEP_ALARM, 0, (unsigned)(ARRAY_LEN(alarms->all) + i)));
 	}
 	return waits;
 }

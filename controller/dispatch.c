@@ -379,6 +379,7 @@ static int call_off(struct call *call)
 static void pull_plug(struct call *call)
 {
 	fleet_wait(call->unit, call->operation, OPERATION_END);
+	call->operation->plug = true;
 	machine_kill(&call->unit->machine);
 }
 

@@ -49,6 +49,16 @@ static void finish_waiting(struct unit *unit, enum operation_wait wait, int code
 	}
 }
 
+void fleet_remember(void *context)
+{
+	remember_unit(context);
+}
+
+void fleet_answer_start(struct unit *unit, int code, const char *text)
+{
+	finish_waiting(unit, OPERATION_RUNNING, code, text);
+}
+
 void fleet_answer(void *context, uint64_t ticket, int code, const char *text)
 {
 	struct unit *unit = context;

@@ -116,8 +116,12 @@ struct unit *fleet_find(struct fleet *fleet, const char *name, struct error *err
 struct unit *fleet_find_any(struct fleet *fleet, const char *name);
 /* The operation waits from now on; the ticket is for the machine. */
 uint64_t fleet_wait(struct unit *unit, struct operation *operation, enum operation_wait wait);
-/* machine_answer_fn; the context is the unit. */
+/* machine.h: `remember`; the context is the unit, as of the next. */
+void fleet_remember(void *context);
+/* machine_answer_fn */
 void fleet_answer(void *context, uint64_t ticket, int code, const char *text);
+/* Whoever waits for the instance to run. */
+void fleet_answer_start(struct unit *unit, int code, const char *text);
 void fleet_finish(struct fleet *fleet, struct operation *operation, int code, const char *text);
 /* Returns after how many ms there may be something to do. */
 int fleet_turn(struct fleet *fleet);

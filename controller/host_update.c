@@ -46,17 +46,22 @@ void host_update_remember(struct fleet *fleet)
 
 /* ---- the end ---- */
 
-static void finish(struct fleet *fleet, int code, const char *text)
+static void answer_all(struct fleet *fleet, int code, const char *text)
 {
-	fprintf(stderr, "karuta-controller: update of the host: %s\n", text);
-	fleet->update = (struct host_update){0};
-	host_update_remember(fleet);
 	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
 		struct operation *operation = &fleet->operations.all[i];
 
 		if (operation->used && !operation->done && operation->wait == OPERATION_HOST)
 			fleet_finish(fleet, operation, code, text);
 	}
+}
+
+static void finish(struct fleet *fleet, int code, const char *text)
+{
+	fprintf(stderr, "karuta-controller: update of the host: %s\n", text);
+	fleet->update = (struct host_update){0};
+	answer_all(fleet, code, text);
+	host_update_remember(fleet);
 }
 
 static void finish_well(struct fleet *fleet)
@@ -76,7 +81,8 @@ static void finish_well(struct fleet *fleet)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, " was updated");
 	if (update->left)
 		snprintf(text + used, sizeof(text) - used,
-			 "; %u, whose disk is in memory, stay as they are", update->left);
+			 "; %u, which have failed or whose disk is in memory, stay as they are",
+			 update->left);
 	finish(fleet, 0, text);
 }
 
@@ -111,7 +117,7 @@ static void renew_keeper(struct fleet *fleet)
 		return;
 	}
 	fleet->update.step = HOST_UPDATE_CONTROLLER;
-	remember_all(fleet);
+	host_update_remember(fleet);
 }
 
 /* What this process knows, the keeper has: all of it was remembered at the end of the last turn. */
@@ -137,12 +143,29 @@ void host_update_adopt(struct fleet *fleet, struct keep_record *from, enum keep_
 	if (record.failed)
 		*update = (struct host_update){.step = HOST_UPDATE_CONTROLLER};
 	record_free(&record);
+	if (update->step == HOST_UPDATE_REPLACED)
+		update->step = HOST_UPDATE_CONTROLLER;
 	if (outcome == KEEP_REPLACED && update->step == HOST_UPDATE_CONTROLLER)
 		update->step = HOST_UPDATE_PARTS;
 	else if (outcome == KEEP_WENT_BACK)
 		finish(fleet, EIO,
 		       "the new controller did not get ready; the old one goes on, and nothing "
 		       "else was updated");
+}
+
+void host_update_adopted(struct fleet *fleet)
+{
+	if (fleet->update.step == HOST_UPDATE_NONE)
+		answer_all(fleet, EAGAIN,
+			   "the controller was started again meanwhile; see what has come of it, and "
+			   "ask again");
+}
+
+/* The keeper has died before it has done it. */
+void host_update_keeper_lost(struct fleet *fleet)
+{
+	if (fleet->update.step == HOST_UPDATE_REPLACED)
+		fleet->update.step = HOST_UPDATE_CONTROLLER;
 }
 
 /* ---- parts ---- */
@@ -181,6 +204,13 @@ static bool is_installed(const struct part *part)
 		programs_open(name, part->slot ? MANIFEST_CARD : MANIFEST_HYPERVISOR, &error);
 
 	return installed >= 0 && programs_same(runs, installed);
+}
+
+/* What is in its memory would be lost, or it is on its way out. */
+static bool is_to_stay(const struct slot *slot)
+{
+	return !card_outlives_process(&slot->card) || slot->state == SLOT_FAILED ||
+	       slot->state == SLOT_EJECTING || slot->state == SLOT_LEAVING;
 }
 
 static int begin_part(struct fleet *fleet, const struct part *part, struct error *error)
@@ -238,7 +268,7 @@ static void turn_parts(struct fleet *fleet)
 		update->place++;
 	if (!update->whole || update->place == FLEET_UNITS * SLOTS) {
 		finish_well(fleet);
-	} else if (part.slot && !card_outlives_process(&part.slot->card)) {
+	} else if (part.slot && is_to_stay(part.slot)) {
 		update->left++;
 		next_part(fleet);
 	} else if (is_installed(&part)) {

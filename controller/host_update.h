@@ -47,6 +47,9 @@ int host_update_turn(struct fleet *fleet);
 /* The outcome of a part; false: the ticket is another's. */
 bool host_update_answer(struct fleet *fleet, uint64_t ticket, int code, const char *text);
 void host_update_remember(struct fleet *fleet);
+/* After all was adopted: nobody waits for an update that there is not. */
+void host_update_adopted(struct fleet *fleet);
+void host_update_keeper_lost(struct fleet *fleet);
 /* Begun by another controller. */
 void host_update_adopt(struct fleet *fleet, struct keep_record *from, enum keep_outcome outcome);
 

@@ -2,30 +2,58 @@
 #include "keep.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/base.h"
+#include "os/clock.h"
 #include "os/fd.h"
 
-#define PATIENCE_S 5 /* with a keeper that does not listen */
+#define PATIENCE_S 5	    /* with a keeper that does not listen */
+#define KILL_TIME  NS_PER_S /* one that was killed is gone */
 
 /* One controller has one keeper. */
 static int keeper = -1;
+static int process = -1; /* pidfd of the keeper */
+static bool used;
 static struct os_loop *watched; /* NULL: not watched */
 static bool lost;
 
-void keep_open(int socket)
+int keep_open(int socket, pid_t pid)
 {
 	struct timeval patience = {.tv_sec = PATIENCE_S};
 
-	os_close(&keeper);
 	keeper = socket;
+	used = true;
 	setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	process = (int)syscall(SYS_pidfd_open, pid, 0);
+	return process < 0 ? -errno : 0;
+}
+
+bool keep_is_used(void)
+{
+	return used;
+}
+
+/* There must not be two who take this controller's end for theirs to see to. */
+static void end_keeper(void)
+{
+	siginfo_t info;
+
+	if (process < 0)
+		return;
+	syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
+	os_wait(process, POLLIN, os_now() + KILL_TIME);
+	waitid(P_PIDFD, (id_t)process, &info, WEXITED | WNOHANG);
+	os_close(&process);
 }
 
 static void lose(const char *why)
@@ -35,6 +63,7 @@ static void lose(const char *why)
 		os_loop_remove(watched, keeper);
 	watched = NULL;
 	os_close(&keeper);
+	end_keeper();
 	lost = true;
 }
 
@@ -167,9 +196,14 @@ bool keep_wait(pid_t pid, int *code, int *status)
 	int fds[KEEP_FDS_MAX];
 	size_t fd_count;
 
-	if (!message || say(&head, NULL, NULL, 0) < 0 || hear(message, fds, &fd_count) < 0 ||
-	    message->head.verb != KEEP_EXITED)
+	if (!message || say(&head, NULL, NULL, 0) < 0)
 		return false;
+	/* A late answer is not to be taken for the next one's. */
+	if (hear(message, fds, &fd_count) < 0 || message->head.verb != KEEP_EXITED ||
+	    message->head.pids[0] != pid) {
+		lose("it does not answer");
+		return false;
+	}
 	*code = message->head.code;
 	*status = message->head.status;
 	return *code != 0;
@@ -177,20 +211,20 @@ bool keep_wait(pid_t pid, int *code, int *status)
 
 /* ---- requests ---- */
 
-void keep_put(const struct keep_record *record)
+int keep_put(const struct keep_record *record)
 {
 	struct keep_head head = {.magic = KEEP_MAGIC, .verb = KEEP_PUT, .key = record->key};
 
 	if (keeper < 0)
-		return;
+		return -ENOTCONN;
 	if (record->length > KEEP_BYTES_MAX) {
 		fprintf(stderr, "karuta-controller: too long to be kept: %zu bytes\n",
 			record->length);
-		return;
+		return -E2BIG;
 	}
 	head.length = (uint32_t)record->length;
 	memcpy(head.pids, record->pids, sizeof(head.pids));
-	say(&head, record->bytes, record->fds, record->fd_count);
+	return say(&head, record->bytes, record->fds, record->fd_count);
 }
 
 void keep_drop(uint64_t key)
@@ -205,6 +239,12 @@ void keep_ready(void)
 {
 	if (keeper >= 0)
 		say_verb(KEEP_READY, NULL, 0);
+}
+
+void keep_ending(void)
+{
+	if (keeper >= 0)
+		say_verb(KEEP_ENDING, NULL, 0);
 }
 
 int keep_replace(int program)

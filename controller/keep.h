@@ -41,20 +41,24 @@ struct keep_record {
 	size_t fd_count;
 };
 
-/* `socket` is taken over. */
-void keep_open(int socket);
+/* `socket` is taken over; `pid` is the keeper. */
+int keep_open(int socket, pid_t pid);
 /* Its end is noticed at once from then on. */
 int keep_watch(struct os_loop *loop);
 bool keep_is_open(void);
+/* There is one, or there was and there will be another. */
+bool keep_is_used(void);
 /* Calls `each` with every record; the descriptors in it are its to take (setting them to -1).
  * *outcome: what has become of the program that this one was to be replaced with, or is. */
 int keep_list(void (*each)(void *context, struct keep_record *record), void *context,
 	      enum keep_outcome *outcome, struct error *error);
-/* `record` and its descriptors stay the caller's. */
-void keep_put(const struct keep_record *record);
+/* `record` and its descriptors stay the caller's. -errno: the keeper does not have it. */
+int keep_put(const struct keep_record *record);
 void keep_drop(uint64_t key);
 /* From now on it is started again when it dies. */
 void keep_ready(void);
+/* All is done: the keeper ends when this process does. */
+void keep_ending(void);
 /* How one has ended that is not our child. False: that is not known. */
 bool keep_wait(pid_t pid, int *code, int *status);
 /* This process ends; the program goes on in its place. -errno: it does not. */

@@ -195,7 +195,9 @@ int keeper_become(int argc, char **argv, const struct tls_files *files, const ch
 int keeper_remember_start(struct keeper_start *start, int end, char **argv,
 			  const struct tls_files *files, struct error *error)
 {
-	*start = (struct keeper_start){.arguments = argv, .end = end};
+	*start = (struct keeper_start){.arguments = argv, .end = end, .program = end + 1};
+	fcntl(end, F_SETFD, FD_CLOEXEC);
+	fcntl(end + 1, F_SETFD, FD_CLOEXEC);
 	find_passed(start, files);
 	for (size_t i = 0; i < start->passed_count; i++) {
 		start->copies[i] = fcntl(start->passed[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -211,42 +213,46 @@ struct numbers {
 	int program, socket;
 };
 
-static int spawn(const struct keeper_start *start, int keeper, int program, int theirs,
-		 const struct numbers *numbers, char *const *words)
+static int spawn(const struct keeper_start *start, int program, int theirs,
+		 const struct numbers *numbers, char *const *words, pid_t *pid)
 {
 	struct os_spawn_fd fds[KEEPER_PASSED_MAX + 5] = {{0, 0}, {1, 1}, {2, 2}};
 	CLEANUP_CLOSE int pidfd = -1;
 	size_t count = 3;
-	pid_t pid;
 
 	for (size_t i = 0; i < start->passed_count; i++)
 		fds[count++] = (struct os_spawn_fd){start->copies[i], start->passed[i]};
 	fds[count++] = (struct os_spawn_fd){program, numbers->program};
 	fds[count++] = (struct os_spawn_fd){theirs, numbers->socket};
-	return os_spawn(keeper, words, fds, count, false, NULL, &pid, &pidfd);
+	return os_spawn(start->program, words, fds, count, false, NULL, pid, &pidfd);
 }
 
-int keeper_again(const struct keeper_start *start, int *socket, struct error *error)
+static void add_own(struct words *words, const struct keeper_start *start,
+		    const struct numbers *numbers)
+{
+	add_keeper(words, start, numbers->program);
+	add_number(words, "--socket", numbers->socket);
+	add_number(words, "--controller", getpid());
+	add_text(words, "--", NULL);
+	add_text(words, "karuta-controller", NULL);
+	for (size_t i = 0; start->arguments[i]; i++)
+		add_text(words, start->arguments[i], NULL);
+}
+
+int keeper_again(const struct keeper_start *start, int *socket, pid_t *pid, struct error *error)
 {
 	struct numbers numbers = {free_number(start), free_number(start) + 1};
 	CLEANUP_CLOSE int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	CLEANUP_CLOSE int keeper = programs_open("karuta-keeper", MANIFEST_CONTROLLER, error);
 	CLEANUP_CLOSE int theirs = -1;
 	struct words words = {0};
-	int pair[2], ret = keeper < 0 ? keeper : os_packet_pair(pair);
+	int pair[2], ret = os_packet_pair(pair);
 
 	if (ret < 0)
-		return keeper < 0 ? ret : error_set(error, -ret, "%s", strerror(-ret));
+		return error_set(error, -ret, "%s", strerror(-ret));
 	*socket = pair[0];
 	theirs = pair[1];
-	add_keeper(&words, start, numbers.program);
-	add_number(&words, "--socket", numbers.socket);
-	add_number(&words, "--controller", getpid());
-	add_text(&words, "--", NULL);
-	add_text(&words, "karuta-controller", NULL);
-	for (size_t i = 0; start->arguments[i]; i++)
-		add_text(&words, start->arguments[i], NULL);
-	ret = words.full ? -E2BIG : spawn(start, keeper, program, theirs, &numbers, words.all);
+	add_own(&words, start, &numbers);
+	ret = words.full ? -E2BIG : spawn(start, program, theirs, &numbers, words.all, pid);
 	free_words(&words);
 	if (ret == 0)
 		return 0;

@@ -22,7 +22,8 @@
 
 struct keeper_start {
 	char **arguments; /* of the controller, from "serve" on; ends with NULL */
-	int end;	  /* number of its end of the socket */
+	int end;	  /* number of its end of the socket; the next is the keeper's program */
+	int program;	  /* that */
 	/* The numbers of descriptors that it is given, and what we have of them. */
 	int passed[KEEPER_PASSED_MAX], copies[KEEPER_PASSED_MAX];
 	size_t passed_count;
@@ -35,7 +36,7 @@ int keeper_become(int argc, char **argv, const struct tls_files *files, const ch
 /* For keeper_again(): how the keeper has started this one. */
 int keeper_remember_start(struct keeper_start *start, int end, char **argv,
 			  const struct tls_files *files, struct error *error);
-/* Another keeper, which has nothing yet; *socket is the caller's. */
-int keeper_again(const struct keeper_start *start, int *socket, struct error *error);
+/* Another keeper, of the same program, which has nothing yet; *socket is the caller's. */
+int keeper_again(const struct keeper_start *start, int *socket, pid_t *pid, struct error *error);
 
 #endif

@@ -25,7 +25,7 @@ struct key {
 int key_keep(struct key *key, int from, struct error *error);
 /* Of at most KEY_MAX bytes. */
 int key_keep_bytes(struct key *key, const void *bytes, size_t length, struct error *error);
-/* One whose descriptor a controller before has had. */
+/* One whose descriptor a controller before has had. -errno: it is not locked. */
 int key_adopt(struct key *key);
 /* Zeros take its place first: descriptors that others have of it give those. */
 void key_free(struct key *key);

@@ -106,7 +106,7 @@ int launch_run(struct launch *launch, pid_t *pid, int *pidfd, struct error *erro
 
 	if (ret == 0)
 		ret = os_spawn(launch->file, launch->arguments, launch->fds, launch->fd_count,
-			       !keep_is_open(), &launch->place, pid, pidfd);
+			       !keep_is_used(), &launch->place, pid, pidfd);
 	if (ret < 0)
 		return error_set(error, -ret, "start %s: %s", launch->program, strerror(-ret));
 	return 0;

@@ -26,6 +26,12 @@ void machine_note(const struct machine *machine, const char *format, ...)
 		(unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), text);
 }
 
+void machine_remember(const struct machine *machine)
+{
+	if (machine->remember)
+		machine->remember(machine->answer_context);
+}
+
 void machine_answer(struct machine *machine, uint64_t *ticket, int code, const char *text)
 {
 	if (*ticket)

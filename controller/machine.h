@@ -164,6 +164,7 @@ struct machine {
 	machine_answer_fn answer;
 	void *answer_context;
 
+	void (*remember)(void *answer_context); /* the caller's, as `alarms`; what changed is kept */
 	struct alarms *alarms; /* the caller's, who sets it after the launch; NULL: none */
 	bool compromised;      /* one of its programs did what none of ours does */
 
@@ -204,6 +205,8 @@ void machine_kill(struct machine *machine);
 /* On standard error, for the person at the terminal. */
 __attribute__((format(printf, 2, 3))) void machine_note(const struct machine *machine,
 							const char *format, ...);
+/* Before something is done that the next controller must not do without. */
+void machine_remember(const struct machine *machine);
 void machine_answer(struct machine *machine, uint64_t *ticket, int code, const char *text);
 
 /* orders.c. 0, or -EBUSY: too many wait already. */
@@ -215,6 +218,8 @@ void orders_end(struct machine *machine);
 /* slots.c */
 /* An empty one has something from now on. NULL: out of memory. */
 struct slot *slots_make(struct machine *machine, unsigned number);
+/* Nothing is left of it, nor of its processes. */
+void slots_make_empty(struct machine *machine, struct slot *slot);
 /* Takes *card over, its key's descriptor included, whatever comes of it. */
 int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticket, bool at_boot,
 		 struct error *error);

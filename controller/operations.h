@@ -41,6 +41,7 @@ struct operation {
 	uint64_t order;			  /* of arrival */
 	uint64_t line;			  /* in the audit log; 0: not accepted */
 	enum operation_wait wait;
+	bool plug; /* OPERATION_END: by the plug, not the button */
 	const struct unit *unit;
 	uint64_t ticket;
 	uint64_t finished; /* os_now() */

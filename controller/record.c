@@ -33,19 +33,20 @@ void record_read(struct record *record, struct keep_record *from)
 	record->failed = !json_is_object(record->at[0]);
 }
 
-void record_put(struct record *record, uint64_t key)
+bool record_put(struct record *record, uint64_t key)
 {
 	struct keep_record kept = {.key = key, .fds = record->fds, .fd_count = record->fd_count};
 	char *text = record->failed ? NULL : json_dumps(record->at[0], JSON_COMPACT);
+	bool done;
 
-	/* What is not kept is gone with this controller; it goes on for now. */
 	if (!text)
-		return;
+		return false;
 	memcpy(kept.pids, record->pids, sizeof(kept.pids));
 	kept.bytes = text;
 	kept.length = strlen(text);
-	keep_put(&kept);
+	done = keep_put(&kept) == 0;
 	free(text);
+	return done;
 }
 
 void record_free(struct record *record)
@@ -153,8 +154,9 @@ void record_enum(struct record *record, const char *name, int *value, int count)
 {
 	json_int_t wide = *value;
 
-	number(record, name, 0, count - 1, &wide);
-	*value = (int)wide;
+	number(record, name, INT_MIN, INT_MAX, &wide);
+	if (wide >= 0 && wide < count)
+		*value = (int)wide;
 }
 
 void record_bool(struct record *record, const char *name, bool *value)

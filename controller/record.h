@@ -43,8 +43,8 @@ void record_digest(struct record *record);
 void record_write(struct record *record);
 /* `from` stays the caller's. */
 void record_read(struct record *record, struct keep_record *from);
-/* Gives what was written to the keeper. */
-void record_put(struct record *record, uint64_t key);
+/* Gives what was written to the keeper. False: it does not have it. */
+bool record_put(struct record *record, uint64_t key);
 void record_free(struct record *record);
 
 /* Members up to record_leave() are those of an object of its own. */
@@ -65,7 +65,8 @@ void record_u64s(struct record *record, const char *name, uint64_t *values, size
 void record_fd(struct record *record, const char *name, int *fd);
 /* A process that is to live on when the controller does not. */
 void record_pid(struct record *record, const char *name, pid_t *pid);
-/* An enum below `count`; through an int of the caller's. */
+/* An enum below `count`, through an int of the caller's; one that is not known leaves it as it was.
+ */
 void record_enum(struct record *record, const char *name, int *value, int count);
 
 #endif

@@ -57,6 +57,15 @@ static void slot_files_record(struct slot *slot, struct record *record)
 	link_record(&slot->next_commands, "next_commands", record);
 }
 
+static void seen_record(struct seen *seen, const char *name, struct record *record)
+{
+	record_enter(record, name);
+	record_u64(record, "count", &seen->count);
+	record_u64(record, "next", &seen->next);
+	record_bool(record, "again", &seen->again);
+	record_leave(record);
+}
+
 void slot_record(struct slot *slot, struct record *record)
 {
 	int state = (int)slot->state, task = (int)slot->task.step;
@@ -78,6 +87,8 @@ void slot_record(struct slot *slot, struct record *record)
 	record_u64(record, "restart_at", &slot->restart_at);
 	record_u64(record, "away_since", &slot->away_since);
 	record_u64(record, "stop_by", &slot->stop_by);
+	seen_record(&slot->guest, "guest", record);
+	seen_record(&slot->peer, "peer", record);
 }
 
 static void cgroups_record(struct cgroups *cgroups, struct record *record)
@@ -169,6 +180,7 @@ void unit_record(struct unit *unit, struct record *record)
 	record_u64(record, "ended", &unit->ended);
 	record_int(record, "exit", &unit->exit_code);
 	record_bool(record, "compromised", &unit->compromised);
+	record_bool(record, "again", &unit->again);
 	record_text(record, "outcome", unit->outcome, sizeof(unit->outcome));
 	record_enum(record, "policy", &policy, POLICY_ALWAYS + 1);
 	record_enum(record, "wait", &wait, UNIT_FAILED + 1);
@@ -199,6 +211,7 @@ void operation_record(struct operation *operation, uint32_t *unit, struct record
 	record_enum(record, "wait", &wait, OPERATION_SNAPSHOT + 1);
 	operation->wait = (enum operation_wait)wait;
 	record_u32(record, "unit", unit);
+	record_bool(record, "plug", &operation->plug);
 	record_u64(record, "finished", &operation->finished);
 	record_int(record, "code", &operation->code);
 	record_text(record, "text", operation->text, sizeof(operation->text));
@@ -209,15 +222,17 @@ void operation_record(struct operation *operation, uint32_t *unit, struct record
 static void remember_slot(const struct unit *unit, unsigned number, struct slot *slot)
 {
 	struct record record;
+	uint64_t digest;
 
 	record_digest(&record);
 	slot_record(slot, &record);
 	if (slot->remembered == record.digest)
 		return;
-	slot->remembered = record.digest;
+	digest = record.digest;
 	record_write(&record);
 	slot_record(slot, &record);
-	record_put(&record, keep_key(KEEP_SLOT, unit->index, number));
+	if (record_put(&record, keep_key(KEEP_SLOT, unit->index, number)))
+		slot->remembered = digest;
 	record_free(&record);
 }
 
@@ -235,22 +250,30 @@ static void remember_slots(struct unit *unit)
 	}
 }
 
-void remember_unit(struct unit *unit)
+static void remember_itself(struct unit *unit)
 {
 	struct record record;
+	uint64_t digest;
 
-	if (!keep_is_open())
-		return;
 	record_digest(&record);
 	unit_record(unit, &record);
-	if (unit->remembered != record.digest) {
-		unit->remembered = record.digest;
-		record_write(&record);
-		unit_record(unit, &record);
-		record_put(&record, keep_key(KEEP_UNIT, unit->index, 0));
-		record_free(&record);
-	}
+	if (unit->remembered == record.digest)
+		return;
+	digest = record.digest;
+	record_write(&record);
+	unit_record(unit, &record);
+	if (record_put(&record, keep_key(KEEP_UNIT, unit->index, 0)))
+		unit->remembered = digest;
+	record_free(&record);
+}
+
+/* Slots first: a unit that lives has all of its own, one that does not has none. */
+void remember_unit(struct unit *unit)
+{
+	if (!keep_is_open())
+		return;
 	remember_slots(unit);
+	remember_itself(unit);
 }
 
 void remember_no_unit(const struct fleet *fleet, unsigned index)

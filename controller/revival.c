@@ -123,6 +123,7 @@ static int begin(struct unit *unit, struct error *error)
 				     UID_BASE + unit->index * LAUNCH_USERS_PER_INSTANCE,
 				     unit->fleet->loop, fleet_answer, unit, error);
 		unit->machine.alarms = &unit->fleet->alarms;
+		unit->machine.remember = fleet_remember;
 		/* Of the cards that did not get into a slot. */
 		for (size_t i = 0; ret < 0 && i < instance->card_count; i++) {
 			if (instance->cards[i].kind)
@@ -233,6 +234,17 @@ void revival_ended(struct unit *unit)
 
 /* ---- and the next one ---- */
 
+/* Whoever has ordered it before another controller took over is told. */
+static void await_keys(struct unit *unit)
+{
+	static const char why[] = "it waits for the keys of its cards";
+
+	instance_free(&unit->instance);
+	unit->wait = UNIT_KEYLESS;
+	note(unit, "%s", why);
+	fleet_answer_start(unit, EAGAIN, why);
+}
+
 static void restart(struct unit *unit)
 {
 	const struct instance *instance = &unit->instance;
@@ -240,9 +252,7 @@ static void restart(struct unit *unit)
 	int ret = revival_prepare(unit, &error);
 
 	if (ret == 0 && !keyring_has_all(&unit->keys, instance->cards, instance->card_count)) {
-		instance_free(&unit->instance);
-		unit->wait = UNIT_KEYLESS;
-		note(unit, "it waits for the keys of its cards");
+		await_keys(unit);
 		return;
 	}
 	if (ret == 0)
@@ -250,7 +260,11 @@ static void restart(struct unit *unit)
 	if (ret == 0)
 		return;
 	did_not_begin(unit, &error);
-	await_restart(unit);
+	if (unit->policy == POLICY_NEVER)
+		rest(unit);
+	else
+		await_restart(unit);
+	fleet_answer_start(unit, EIO, unit->outcome);
 }
 
 int revival_turn(struct unit *unit)

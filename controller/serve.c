@@ -31,7 +31,7 @@
 #define DEFAULT_ADDRESS ":4747"
 #define DEFAULT_FILES	"/srv/karuta"
 
-#define KEEPER_PAUSE (5 * NS_PER_S) /* until another keeper is tried */
+#define KEEPER_PAUSE (2 * NS_PER_S) /* between two keepers */
 
 struct serve {
 	const char *address, *audit;
@@ -47,7 +47,8 @@ struct serve {
 	int keeper_fd;	/* -1: this process is to become the keeper */
 	struct keeper_start keeper;
 	struct adopted adopted;
-	uint64_t keeper_at;   /* 0, or when another one is started */
+	bool keeper_gone;
+	uint64_t keeper_at; /* when another one may be started, or was started last */
 	struct anchor anchor; /* of the fleet's audit log */
 	struct fleet fleet;
 	struct server server;
@@ -298,7 +299,9 @@ static int take_over(struct serve *serve, char **argv, struct error *error)
 	/* Else it has that of a number. */
 	prctl(PR_SET_NAME, "karuta-controller");
 	fcntl(serve->keeper_fd, F_SETFD, FD_CLOEXEC);
-	keep_open(serve->keeper_fd);
+	ret = keep_open(serve->keeper_fd, getppid());
+	if (ret < 0)
+		return error_set(error, -ret, "the keeper: %s", strerror(-ret));
 	return adopt_read(&serve->adopted, error);
 }
 
@@ -348,20 +351,28 @@ static int start(struct serve *serve, char **argv, struct error *error)
 
 static void replace_keeper(struct serve *serve)
 {
+	uint64_t now = os_now();
 	struct error error = {0};
-	int socket;
+	int socket, ret;
+	pid_t pid;
 
-	if (keep_lost())
-		serve->keeper_at = os_now();
-	if (!serve->keeper_at || os_now() < serve->keeper_at)
+	if (keep_lost()) {
+		host_update_keeper_lost(&serve->fleet);
+		serve->keeper_at = max_u64(now, serve->keeper_at + KEEPER_PAUSE);
+		serve->keeper_gone = true;
+	}
+	if (!serve->keeper_gone || now < serve->keeper_at)
 		return;
-	serve->keeper_at = 0;
-	if (keeper_again(&serve->keeper, &socket, &error) < 0) {
+	serve->keeper_at = now;
+	ret = keeper_again(&serve->keeper, &socket, &pid, &error);
+	if (ret == 0)
+		ret = keep_open(socket, pid);
+	if (ret < 0) {
 		fprintf(stderr, "karuta-controller: no keeper: %s\n", error.text);
-		serve->keeper_at = os_now() + KEEPER_PAUSE;
+		serve->keeper_at = now + KEEPER_PAUSE;
 		return;
 	}
-	keep_open(socket);
+	serve->keeper_gone = false;
 	keep_watch(serve->loop);
 	remember_all(&serve->fleet);
 	fprintf(stderr, "karuta-controller: there is another keeper\n");
@@ -372,9 +383,10 @@ static void until_end(struct serve *serve)
 	keep_ready();
 	fleet_resume(&serve->fleet);
 	while (!serve->fleet.ending || !fleet_is_empty(&serve->fleet)) {
-		int pause = fleet_turn(&serve->fleet);
+		int pause;
 
 		replace_keeper(serve);
+		pause = fleet_turn(&serve->fleet);
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)server_turn(&serve->server));
 		pause = (int)min_u64((uint64_t)pause,
 				     (uint64_t)anchor_turn(&serve->anchor, os_now()));
@@ -435,6 +447,7 @@ int serve_main(int argc, char **argv)
 		code = 1;
 	} else {
 		until_end(serve);
+		keep_ending();
 	}
 	finish(serve);
 	return code;

@@ -47,7 +47,7 @@ struct slot *slots_make(struct machine *machine, unsigned number)
 	return slot;
 }
 
-static void make_empty(struct machine *machine, struct slot *slot)
+void slots_make_empty(struct machine *machine, struct slot *slot)
 {
 	/* No process is left that uses the rest. */
 	watch_free(&slot->watch);
@@ -131,7 +131,7 @@ int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticke
 	ret = fit_card(machine, slot, error);
 	if (ret < 0) {
 		error_prefix(error, CARD_FORMAT, CARD(slot));
-		make_empty(machine, slot);
+		slots_make_empty(machine, slot);
 		return ret;
 	}
 	slot->state = SLOT_STARTING;
@@ -230,7 +230,7 @@ static bool has_died(struct slot *slot, uint64_t now)
 {
 	if (!slot->watch.exited)
 		return slot->watch.broken;
-	if (slot->watch.signal || slot->watch.exit_code)
+	if (slot->watch.signal || slot->watch.exit_code > 0)
 		return true;
 	if (!slot->grace)
 		slot->grace = now + MACHINE_GRACE;
@@ -312,7 +312,7 @@ static void turn_leaving(struct machine *machine, struct slot *slot, uint64_t no
 	if (slot->was_attached && machine->state != MACHINE_ENDING)
 		machine_note(machine, "%s", text);
 	machine_answer(machine, &slot->ticket, 0, text);
-	make_empty(machine, slot);
+	slots_make_empty(machine, slot);
 }
 
 /* A card that is out of use still gets its time to end by itself. */
@@ -471,6 +471,6 @@ void slots_free(struct machine *machine)
 {
 	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
 		if (machine->slots[i])
-			make_empty(machine, machine->slots[i]);
+			slots_make_empty(machine, machine->slots[i]);
 	}
 }

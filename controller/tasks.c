@@ -214,7 +214,8 @@ static int find(struct machine *machine, const char *name, struct slot **found, 
 	return 0;
 }
 
-static void begin(struct slot *slot, enum task_step step, struct command command, uint64_t ticket)
+static void begin(struct machine *machine, struct slot *slot, enum task_step step,
+		  struct command command, uint64_t ticket)
 {
 	uint64_t now = os_now();
 
@@ -222,6 +223,7 @@ static void begin(struct slot *slot, enum task_step step, struct command command
 	slot->task.pid = slot->watch.pid;
 	slot->task.since = now;
 	enter(&slot->task, step, now);
+	machine_remember(machine);
 	ask(slot, command);
 }
 
@@ -240,7 +242,8 @@ int tasks_resize(struct machine *machine, const char *name, uint64_t size, uint6
 		error_prefix(error, CARD_FORMAT, CARD(slot));
 		return ret;
 	}
-	begin(slot, TASK_RESIZING, (struct command){.verb = COMMAND_RESIZE, .size = size}, ticket);
+	begin(machine, slot, TASK_RESIZING,
+	      (struct command){.verb = COMMAND_RESIZE, .size = size}, ticket);
 	return 0;
 }
 
@@ -257,6 +260,6 @@ int tasks_snapshot(struct machine *machine, const char *name, int target, uint64
 		return error_set(error, EBUSY, CARD_FORMAT ": the last snapshot still is under way",
 				 CARD(slot));
 	slot->task.target = os_steal_fd(&file);
-	begin(slot, TASK_FREEZING, (struct command){.verb = COMMAND_FREEZE}, ticket);
+	begin(machine, slot, TASK_FREEZING, (struct command){.verb = COMMAND_FREEZE}, ticket);
 	return 0;
 }

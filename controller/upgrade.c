@@ -125,8 +125,9 @@ bool upgrade_succeeds(struct machine *machine, uint64_t now)
 {
 	const struct watch *first = &machine->hypervisor;
 
-	/* A guest may power off in the very moment. */
-	if (machine->upgrade.step != UPGRADE_HANDING || first->exit_code != 0 ||
+	/* A guest may power off in the very moment. How one has ended that another controller has
+	 * started is not always known. */
+	if (machine->upgrade.step != UPGRADE_HANDING || first->exit_code > 0 || first->signal ||
 	    first->view.state == STATUS_ENDED)
 		return false;
 	change_over(machine, now);

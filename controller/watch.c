@@ -191,14 +191,17 @@ int watch_adopt(struct watch *watch, enum status_role role, struct os_loop *loop
 
 	watch->loop = loop;
 	watch->role = role;
-	if (watch->status.fd >= 0)
+	/* First its end, so that it can be ended in any case. */
+	if (watch_runs(watch))
+		ret = watch->pidfd >= 0 ? watch_exit(watch) : -EPROTO;
+	if (ret < 0)
+		watch->exited = true;
+	if (ret == 0 && watch->status.fd >= 0)
 		ret = area_adopt(&watch->status, STATUS_PAGE_SIZE, true);
 	if (ret == 0 && watch->words.fd >= 0)
 		ret = area_adopt(&watch->words, AREA_WORDS_SIZE, true);
 	watch_look(watch);
-	if (ret < 0 || !watch_runs(watch))
-		return ret;
-	return watch->pidfd >= 0 ? watch_exit(watch) : -EPROTO;
+	return ret;
 }
 
 void watch_look(struct watch *watch)

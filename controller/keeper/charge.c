@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,7 +20,9 @@
 #include "os/fd.h"
 #include "os/spawn.h"
 
-#define SERVED_LONG NS_PER_S /* one that has done so has not failed */
+#define SERVED_LONG NS_PER_S	   /* one that has done so has not failed */
+#define READY_TIME  (10 * NS_PER_S) /* for a program that is to take another's place */
+#define SEND_TIME_S 5		   /* a controller that does not listen holds nobody up for longer */
 
 static const uint64_t pauses[] = {0, 10 * NS_PER_MS, 100 * NS_PER_MS, NS_PER_S};
 
@@ -35,16 +39,24 @@ static __attribute__((format(printf, 1, 2))) void note(const char *format, ...)
 
 /* ---- the beginning ---- */
 
-static int start(struct charge *charge)
+static void take_socket(struct charge *charge, int socket)
 {
-	struct os_spawn_fd fds[CHARGE_PASSED_MAX + 4] = {{0, 0}, {1, 1}, {2, 2}};
+	struct timeval patience = {.tv_sec = SEND_TIME_S};
+
+	setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	charge->socket = socket;
+}
+
+static int spawn(struct charge *charge)
+{
+	struct os_spawn_fd fds[CHARGE_PASSED_MAX + 5] = {{0, 0}, {1, 1}, {2, 2}};
 	CLEANUP_CLOSE int theirs = -1;
 	size_t count = 3;
 	int pair[2], ret = os_packet_pair(pair);
 
 	if (ret < 0)
 		return ret;
-	charge->socket = pair[0];
+	take_socket(charge, pair[0]);
 	theirs = pair[1];
 	/* The one before has read them. */
 	for (size_t i = 0; i < charge->passed_count; i++)
@@ -52,28 +64,41 @@ static int start(struct charge *charge)
 	for (size_t i = 0; i < charge->passed_count; i++)
 		fds[count++] = (struct os_spawn_fd){charge->passed[i], charge->passed[i]};
 	fds[count++] = (struct os_spawn_fd){theirs, charge->end};
+	fds[count++] = (struct os_spawn_fd){charge->self, charge->end + 1};
 	return os_spawn(charge->program, charge->arguments, fds, count, false, NULL, &charge->pid,
 			&charge->pidfd);
 }
 
 static void later(struct charge *charge)
 {
-	charge->start_at = os_now() + pauses[min_u64(charge->failures++, ARRAY_LEN(pauses) - 1)];
+	charge->start_at =
+		os_now() + pauses[min_u64(charge->failures++, ARRAY_LEN(pauses) - 1)];
 }
 
-void charge_start(struct charge *charge)
+static void go_back(struct charge *charge)
 {
-	int ret = start(charge);
+	note("the new controller is of no use; the old one goes on");
+	os_close(&charge->program);
+	charge->program = os_steal_fd(&charge->old_program);
+	charge->went_back = true;
+	charge->failures = 0;
+}
 
-	charge->served = false;
+int charge_start(struct charge *charge)
+{
+	int ret = spawn(charge);
+
 	charge->started = os_now();
-	charge->ready_by = charge->old_program >= 0 ? charge->started + CHARGE_READY_TIME : 0;
+	charge->ready_by = charge->old_program >= 0 ? charge->started + READY_TIME : 0;
 	if (ret == 0)
-		return;
+		return 0;
 	note("the controller cannot be started: %s", strerror(-ret));
 	os_close(&charge->socket);
 	charge->pid = 0;
+	if (charge->old_program >= 0)
+		go_back(charge);
 	later(charge);
+	return ret;
 }
 
 int charge_adopt(struct charge *charge, int socket, pid_t pid)
@@ -82,23 +107,14 @@ int charge_adopt(struct charge *charge, int socket, pid_t pid)
 	if (charge->pidfd < 0)
 		return -errno;
 	fcntl(socket, F_SETFD, FD_CLOEXEC);
-	charge->socket = socket;
+	take_socket(charge, socket);
 	charge->pid = pid;
 	charge->started = os_now();
-	charge->ready = charge->served = true;
+	charge->ready = charge->served = charge->orphans = true;
 	return 0;
 }
 
 /* ---- the end ---- */
-
-static void go_back(struct charge *charge)
-{
-	note("the new controller is of no use; the old one goes on");
-	os_close(&charge->program);
-	charge->program = os_steal_fd(&charge->old_program);
-	charge->outcome = KEEP_WENT_BACK;
-	charge->failures = 0;
-}
 
 static void tell_death(int code, int status)
 {
@@ -111,39 +127,43 @@ static void tell_death(int code, int status)
 		note("the controller has ended; it is started again");
 }
 
-int charge_died(struct charge *charge)
+/* What the next one is to be, and when. */
+static void prepare_next(struct charge *charge, const siginfo_t *death)
 {
-	bool replaced = charge->old_program >= 0 && charge->ready_by == 0;
-	siginfo_t info = {0};
-	int code, status;
-
-	/* How one has ended that is not our child is not known. */
-	waitid(P_PIDFD, (id_t)charge->pidfd, &info, WEXITED);
-	code = info.si_code;
-	status = info.si_status;
-	os_close(&charge->pidfd);
-	os_close(&charge->socket);
-	charge->pid = 0;
-	if (!charge->ready)
-		return code == CLD_EXITED ? status : 1;
-	/* Only when all that it had has ended. */
-	if (charge->served && code == CLD_EXITED && status == 0)
-		return 0;
-	if (replaced) {
-		charge_start(charge);
-		return -1;
+	if (charge->replaced) {
+		charge->replaced = false;
+		charge->start_at = 0;
+		return;
 	}
-	tell_death(code, status);
+	tell_death(death->si_code, death->si_status);
 	charge->restarts++;
 	if (charge->old_program >= 0)
 		go_back(charge);
-	if (charge->served && os_now() - charge->started >= SERVED_LONG)
+	else if (charge->served && os_now() - charge->started >= SERVED_LONG)
 		charge->failures = 0;
 	later(charge);
+}
+
+int charge_died(struct charge *charge)
+{
+	siginfo_t info = {0};
+
+	/* How one has ended that is not our child is not known. */
+	waitid(P_PIDFD, (id_t)charge->pidfd, &info, WEXITED);
+	os_close(&charge->pidfd);
+	os_close(&charge->socket);
+	charge->pid = 0;
+	charge->orphans = true;
+	if (!charge->ready)
+		return info.si_code == CLD_EXITED ? info.si_status : 1;
+	if (charge->ending)
+		return 0;
+	prepare_next(charge, &info);
+	charge->served = false;
 	return -1;
 }
 
-static void end_process(const struct charge *charge)
+void charge_end_process(const struct charge *charge)
 {
 	if (charge->pid)
 		syscall(SYS_pidfd_send_signal, charge->pidfd, SIGKILL, NULL, 0);
@@ -154,20 +174,17 @@ void charge_replace(struct charge *charge, int program)
 	os_close(&charge->old_program);
 	charge->old_program = charge->program;
 	charge->program = program;
-	charge->outcome = KEEP_NOT_REPLACED;
-	charge->ready_by = 0;
-	end_process(charge);
+	charge->replaced = true;
+	charge_end_process(charge);
 }
 
+/* What has become of the last replacement, this one has asked, and written down, before. */
 void charge_is_ready(struct charge *charge)
 {
 	charge->ready = charge->served = true;
+	charge->went_back = false;
 	charge->ready_by = 0;
-	if (charge->old_program < 0)
-		return;
 	os_close(&charge->old_program);
-	charge->outcome = KEEP_REPLACED;
-	charge->failures = 0;
 }
 
 void charge_turn(struct charge *charge, uint64_t now)
@@ -175,7 +192,7 @@ void charge_turn(struct charge *charge, uint64_t now)
 	if (!charge->pid && now >= charge->start_at)
 		charge_start(charge);
 	if (charge->ready_by && now >= charge->ready_by)
-		end_process(charge);
+		charge_end_process(charge);
 }
 
 /* ---- what is left behind ---- */

@@ -11,7 +11,6 @@
 #include "records.h"
 
 #define CHARGE_PASSED_MAX 8u
-#define CHARGE_READY_TIME (10 * NS_PER_S) /* for a program that is to take another's place */
 
 struct charge {
 	/* As the keeper was told, all its life. */
@@ -20,25 +19,32 @@ struct charge {
 	int passed[CHARGE_PASSED_MAX]; /* descriptors that it has under the same numbers */
 	size_t passed_count;
 
+	int self; /* the keeper's own program, which the controller has as `end` + 1 */
 	int program;
 	int old_program; /* while another is tried in its place: what is gone back to; else -1 */
 	int socket;	 /* -1: there is no controller */
-	pid_t pid;
+	pid_t pid;	 /* 0: the same */
 	int pidfd;
-	bool ready;  /* one was: it is started again from then on */
-	bool served; /* this one was */
-	uint64_t start_at, started, ready_by;
+	bool ready;	/* one was: it is started again from then on */
+	bool served;	/* this one was */
+	bool ending;	/* it has nothing left to do */
+	bool replaced;	/* it was killed for the sake of another program */
+	bool went_back; /* that was of no use: KEEP_WENT_BACK */
+	bool orphans;	/* there may be some */
+	uint64_t start_at, started;
+	uint64_t ready_by; /* 0: whenever it is */
 	unsigned failures; /* since one was READY for a while */
 	unsigned restarts;
-	enum keep_outcome outcome;
 };
 
-/* Starts it; where that fails, it is tried again at `start_at`. */
-void charge_start(struct charge *charge);
+/* Starts it; where that fails, it is tried again at `start_at`, if one has ever been READY. -errno
+ */
+int charge_start(struct charge *charge);
 /* It runs already, with the other end of `socket`. */
 int charge_adopt(struct charge *charge, int socket, pid_t pid);
 /* It has died, as its pidfd tells. -1, or what the keeper is to end with. */
 int charge_died(struct charge *charge);
+void charge_end_process(const struct charge *charge);
 /* Another program in its place, which is taken over. */
 void charge_replace(struct charge *charge, int program);
 void charge_is_ready(struct charge *charge);

@@ -5,8 +5,8 @@
  * becomes, started by nobody else; it listens to its one controller and does nothing of its own
  * accord.
  *
- *	karuta-keeper --program FD --end N [--pass FD]... [--socket FD --controller PID] --
- *ARGUMENTS
+ *	karuta-keeper --program FD --end N [--pass FD]... [--socket FD --controller PID
+ *		[--records FD]] -- ARGUMENTS
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +28,7 @@
 #include "charge.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "renew.h"
 
 #define PAUSE_MS 50 /* while something is waited for that has a deadline */
 
@@ -35,8 +36,8 @@ struct keeper {
 	struct charge charge;
 	struct records records;
 	int signals;
-	struct signalfd_siginfo late[2]; /* signals for one that is being started again */
-	size_t late_count;
+	struct signalfd_siginfo told[2]; /* signals that every controller is told of */
+	size_t told_count;
 	struct {
 		struct keep_head head;
 		char bytes[KEEP_BYTES_MAX];
@@ -56,68 +57,80 @@ static void pass_on(const struct charge *charge, const struct signalfd_siginfo *
 		syscall(SYS_pidfd_send_signal, charge->pidfd, signal->ssi_signo, &info, 0);
 }
 
+/* One that is being started is told when it is READY, and so is the next, should this one die
+ * before it has done what it was told. */
 static void take_signals(struct keeper *keeper)
 {
 	const struct charge *charge = &keeper->charge;
 	struct signalfd_siginfo signal;
 
 	while (read(keeper->signals, &signal, sizeof(signal)) == sizeof(signal)) {
-		if (signal.ssi_signo == SIGCHLD && charge->restarts)
+		if (signal.ssi_signo == SIGCHLD && charge->orphans)
 			charge_sweep(charge, &keeper->records);
-		else if (signal.ssi_signo == SIGCHLD)
+		if (signal.ssi_signo == SIGCHLD)
 			continue;
-		else if (charge->served || !charge->ready)
+		if (charge->served || !charge->ready)
 			pass_on(charge, &signal);
-		else if (keeper->late_count < ARRAY_LEN(keeper->late))
-			keeper->late[keeper->late_count++] = signal;
+		if (keeper->told_count < ARRAY_LEN(keeper->told))
+			keeper->told[keeper->told_count++] = signal;
 	}
 }
 
 static void is_ready(struct keeper *keeper)
 {
+	bool first = !keeper->charge.ready;
+
 	charge_is_ready(&keeper->charge);
-	for (size_t i = 0; i < keeper->late_count; i++)
-		pass_on(&keeper->charge, &keeper->late[i]);
-	keeper->late_count = 0;
+	for (size_t i = 0; !first && i < keeper->told_count; i++)
+		pass_on(&keeper->charge, &keeper->told[i]);
 }
 
 /* ---- requests ---- */
 
-static void answer(struct keeper *keeper, const struct keep_head *head, const char *bytes,
-		   const int *fds, size_t fd_count)
+/* One that does not take it would go on without what it has to know. */
+static int answer(struct keeper *keeper, const struct keep_head *head, const char *bytes,
+		  const int *fds, size_t fd_count)
 {
 	struct iovec iov[] = {
 		{.iov_base = (void *)(uintptr_t)head, .iov_len = sizeof(*head)},
 		{.iov_base = (void *)(uintptr_t)bytes, .iov_len = head->length},
 	};
+	ssize_t sent =
+		os_send(keeper->charge.socket, iov, head->length ? 2 : 1, fds, fd_count, 0);
 
-	/* One that has died does not take it. */
-	(void)os_send(keeper->charge.socket, iov, head->length ? 2 : 1, fds, fd_count, 0);
+	if (sent < 0)
+		charge_end_process(&keeper->charge);
+	return sent < 0 ? (int)sent : 0;
+}
+
+static enum keep_outcome outcome_of(const struct charge *charge)
+{
+	if (charge->old_program >= 0)
+		return KEEP_REPLACED;
+	return charge->went_back ? KEEP_WENT_BACK : KEEP_NOT_REPLACED;
 }
 
 static void list(struct keeper *keeper)
 {
 	struct keep_head end = {.magic = KEEP_MAGIC,
 				.verb = KEEP_END,
-				/* One that asks before it is READY is the other program. */
-				.code = keeper->charge.old_program >= 0
-						? KEEP_REPLACED
-						: (int32_t)keeper->charge.outcome,
+				.code = outcome_of(&keeper->charge),
 				.restarts = keeper->charge.restarts};
+	int ret = 0;
 
-	for (size_t i = 0; i < keeper->records.count; i++) {
+	for (size_t i = 0; ret == 0 && i < keeper->records.count; i++) {
 		const struct record *record = keeper->records.all[i];
 
-		answer(keeper, &record->head, record->bytes, record->fds, record->fd_count);
+		ret = answer(keeper, &record->head, record->bytes, record->fds, record->fd_count);
 	}
-	answer(keeper, &end, NULL, NULL, 0);
-	keeper->charge.outcome = KEEP_NOT_REPLACED;
+	if (ret == 0)
+		answer(keeper, &end, NULL, NULL, 0);
 }
 
 /* One that is not our child ends unseen. */
 static void tell_exit(struct keeper *keeper, pid_t pid)
 {
-	struct keep_head exited = {.magic = KEEP_MAGIC, .verb = KEEP_EXITED};
+	struct keep_head exited = {.magic = KEEP_MAGIC, .verb = KEEP_EXITED, .pids = {pid}};
 	siginfo_t info = {0};
 
 	if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
@@ -127,84 +140,59 @@ static void tell_exit(struct keeper *keeper, pid_t pid)
 	answer(keeper, &exited, NULL, NULL, 0);
 }
 
-/* The arguments of a keeper that goes on where this one is. */
-struct words {
-	char *all[64];
-	char numbers[CHARGE_PASSED_MAX + 4][16];
-	size_t count, number_count;
-};
-
-static void add(struct words *words, char *word)
-{
-	if (words->count + 1 < ARRAY_LEN(words->all))
-		words->all[words->count++] = word;
-}
-
-static void add_number(struct words *words, char *option, int number)
-{
-	char *text = words->numbers[words->number_count++];
-
-	snprintf(text, sizeof(words->numbers[0]), "%d", number);
-	add(words, option);
-	add(words, text);
-}
-
-/* Records it gets from the controller again. What is given to it here is not close-on-exec. */
-static void renew(struct charge *charge, int program)
-{
-	struct words words = {0};
-
-	add(&words, "karuta-keeper");
-	add_number(&words, "--program", charge->program);
-	add_number(&words, "--end", charge->end);
-	for (size_t i = 0; i < charge->passed_count; i++)
-		add_number(&words, "--pass", charge->passed[i]);
-	add_number(&words, "--socket", charge->socket);
-	add_number(&words, "--controller", charge->pid);
-	add(&words, "--");
-	for (size_t i = 0; charge->arguments[i]; i++)
-		add(&words, charge->arguments[i]);
-	fcntl(charge->program, F_SETFD, 0);
-	fcntl(charge->socket, F_SETFD, 0);
-	syscall(SYS_execveat, program, "", words.all, environ, AT_EMPTY_PATH);
-	fprintf(stderr, "karuta-keeper: goes on as it was: %s\n", strerror(errno));
-	fcntl(charge->program, F_SETFD, FD_CLOEXEC);
-	fcntl(charge->socket, F_SETFD, FD_CLOEXEC);
-	close(program);
-}
-
 static void close_all(const int *fds, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		close(fds[i]);
 }
 
+/* What cannot be kept leaves nothing old in its place. */
+static void put(struct keeper *keeper, const struct keep_head *head, const int *fds,
+		size_t fd_count)
+{
+	int ret = records_put(&keeper->records, head, keeper->message.bytes, fds, fd_count);
+
+	if (ret == 0)
+		return;
+	fprintf(stderr, "karuta-keeper: a record is not kept: %s\n", strerror(-ret));
+	records_drop(&keeper->records, head->key);
+}
+
+static void change_program(struct keeper *keeper, const struct keep_head *head, int program)
+{
+	int ret;
+
+	if (head->verb == KEEP_REPLACE) {
+		charge_replace(&keeper->charge, program);
+		return;
+	}
+	ret = renew(&keeper->charge, &keeper->records, program);
+	fprintf(stderr, "karuta-keeper: goes on as it was: %s\n", strerror(-ret));
+}
+
 /* Takes the descriptors over. */
 static void carry_out(struct keeper *keeper, const struct keep_head *head, const int *fds,
 		      size_t fd_count)
 {
-	struct charge *charge = &keeper->charge;
-	bool takes_program = head->verb == KEEP_REPLACE || head->verb == KEEP_RENEW;
-	int ret = 0;
-
-	if (head->verb == KEEP_PUT)
-		ret = records_put(&keeper->records, head, keeper->message.bytes, fds, fd_count);
-	else if (!takes_program || fd_count != 1)
-		close_all(fds, fd_count);
-	if (ret < 0)
-		fprintf(stderr, "karuta-keeper: a record is not kept: %s\n", strerror(-ret));
+	if (head->verb == KEEP_PUT) {
+		put(keeper, head, fds, fd_count);
+		return;
+	}
+	if ((head->verb == KEEP_REPLACE || head->verb == KEEP_RENEW) && fd_count == 1) {
+		change_program(keeper, head, fds[0]);
+		return;
+	}
+	close_all(fds, fd_count);
 	if (head->verb == KEEP_DROP)
 		records_drop(&keeper->records, head->key);
 	else if (head->verb == KEEP_READY)
 		is_ready(keeper);
+	else if (head->verb == KEEP_ENDING)
+		keeper->charge.ending = true;
 	else if (head->verb == KEEP_LIST)
 		list(keeper);
 	else if (head->verb == KEEP_WAIT)
 		tell_exit(keeper, head->pids[0]);
-	else if (head->verb == KEEP_REPLACE && fd_count == 1)
-		charge_replace(charge, fds[0]);
-	else if (head->verb == KEEP_RENEW && fd_count == 1)
-		renew(charge, fds[0]);
 }
 
 static bool is_right(const struct keep_head *head, ssize_t got)
@@ -221,8 +209,9 @@ static bool serve_one(struct keeper *keeper)
 	ssize_t got = os_receive(keeper->charge.socket, &keeper->message, sizeof(keeper->message),
 				 fds, ARRAY_LEN(fds), &fd_count, MSG_DONTWAIT);
 
+	/* The controller has died with an answer unread: what it has sent before is still there. */
 	if (got <= 0)
-		return got == -EMSGSIZE;
+		return got == -EMSGSIZE || got == -ECONNRESET;
 	if (is_right(&keeper->message.head, got))
 		carry_out(keeper, &keeper->message.head, fds, fd_count);
 	else
@@ -264,7 +253,7 @@ static int until_end(struct keeper *keeper)
 			os_close(&charge->socket);
 		if (fds[2].revents)
 			code = take_death(keeper);
-		else
+		if (code < 0)
 			charge_turn(charge, os_now());
 	}
 	return code;
@@ -289,8 +278,24 @@ static bool read_number(const char *text, int *number)
 }
 
 struct start {
-	int socket, controller;
+	int socket, controller, records;
 };
+
+static void take_option(struct charge *charge, struct start *start, int option, int number)
+{
+	if (option == 'p')
+		charge->program = number;
+	else if (option == 'e')
+		charge->end = number;
+	else if (option == 's')
+		start->socket = number;
+	else if (option == 'c')
+		start->controller = number;
+	else if (option == 'r')
+		start->records = number;
+	else if (charge->passed_count < CHARGE_PASSED_MAX)
+		charge->passed[charge->passed_count++] = number;
+}
 
 static bool read_options(struct charge *charge, struct start *start, int argc, char **argv)
 {
@@ -300,6 +305,7 @@ static bool read_options(struct charge *charge, struct start *start, int argc, c
 		{"pass", required_argument, NULL, 'f'},
 		{"socket", required_argument, NULL, 's'},
 		{"controller", required_argument, NULL, 'c'},
+		{"records", required_argument, NULL, 'r'},
 		{0},
 	};
 	int option, number;
@@ -307,22 +313,13 @@ static bool read_options(struct charge *charge, struct start *start, int argc, c
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		if (option == '?' || !read_number(optarg, &number))
 			return false;
-		if (option == 'p')
-			charge->program = number;
-		else if (option == 'e')
-			charge->end = number;
-		else if (option == 's')
-			start->socket = number;
-		else if (option == 'c')
-			start->controller = number;
-		else if (charge->passed_count < CHARGE_PASSED_MAX)
-			charge->passed[charge->passed_count++] = number;
+		take_option(charge, start, option, number);
 	}
 	charge->arguments = argv + optind;
 	return optind < argc && charge->program >= 0 && charge->end >= 0;
 }
 
-/* Nobody looks into it, and nobody is to be cheated out of an orphan. */
+/* Nobody looks into it, and no orphan goes to anybody else. */
 static int set_up(struct keeper *keeper)
 {
 	struct rlimit none = {0}, files;
@@ -344,24 +341,34 @@ static int set_up(struct keeper *keeper)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	keeper->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	keeper->charge.self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	fcntl(keeper->charge.program, F_SETFD, FD_CLOEXEC);
-	return keeper->signals < 0 ? -errno : 0;
+	return keeper->signals < 0 || keeper->charge.self < 0 ? -errno : 0;
+}
+
+static int begin(struct keeper *keeper, const struct start *start)
+{
+	int ret = set_up(keeper);
+
+	if (ret == 0 && start->records >= 0)
+		ret = renew_read(&keeper->records, start->records);
+	if (ret < 0)
+		return ret;
+	return start->socket >= 0
+		       ? charge_adopt(&keeper->charge, start->socket, start->controller)
+		       : charge_start(&keeper->charge);
 }
 
 int main(int argc, char **argv)
 {
 	static struct keeper keeper = {
 		.charge = {.program = -1, .old_program = -1, .end = -1, .socket = -1, .pidfd = -1}};
-	struct start start = {-1, 0};
+	struct start start = {-1, 0, -1};
 	int ret, code;
 
 	if (!read_options(&keeper.charge, &start, argc, argv))
 		return usage();
-	ret = set_up(&keeper);
-	if (ret == 0 && start.socket >= 0)
-		ret = charge_adopt(&keeper.charge, start.socket, start.controller);
-	else if (ret == 0)
-		charge_start(&keeper.charge);
+	ret = begin(&keeper, &start);
 	if (ret < 0) {
 		fprintf(stderr, "karuta-keeper: %s\n", strerror(-ret));
 		return 1;

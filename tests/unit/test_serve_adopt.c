@@ -234,6 +234,58 @@ static void a_keeper_that_is_killed_is_replaced(void **state)
 	wait_daemon();
 }
 
+static void one_that_has_another_keeper_ends_when_it_is_told_to(void **state)
+{
+	(void)state;
+	write_spec("web", "GOOD", "good");
+	MUST("launch web.json keys=5:key");
+	for (unsigned i = 1; i <= 2; i++) {
+		kill(keeper_pid, SIGKILL);
+		if (i == 1)
+			wait_end(keeper_pid);
+		for (unsigned at = 0; at < 300; at++) {
+			if (sh("pgrep -P %d -f ^karuta-keeper", daemon_pid) == 0 &&
+			    atoi(output) != keeper_pid)
+				break;
+			usleep(20000);
+		}
+		keeper_pid = (pid_t)atoi(output);
+	}
+	/* None of those that were before is left, as a zombie or otherwise. */
+	assert_int_equal(sh("pgrep -P %d | wc -l", daemon_pid), 0);
+	assert_string_equal(output, "3\n");
+	kill(keeper_pid, SIGTERM);
+	for (unsigned i = 0; i < 300 && kill(daemon_pid, 0) == 0; i++)
+		usleep(20000);
+	assert_int_not_equal(kill(daemon_pid, 0), 0);
+	assert_int_not_equal(sh("pgrep -f '[s]erve --keeper-fd.*%s'", folder), 0);
+	keeper_pid = start_daemon("host");
+	wait_daemon();
+}
+
+static void an_order_to_stop_is_not_lost(void **state)
+{
+	(void)state;
+	write_spec("web", "GOOD", "good");
+	MUST("launch web.json keys=5:key");
+	/* SHUTDOWN waits behind SYNC when the next one is killed as well. */
+	sh("kill -STOP $(echo %s | cut -d' ' -f1)", processes_of("web"));
+	kill_daemon();
+	assert_int_equal(sh("(./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert operator.pem "
+			    "--key operator.key stop web >late 2>&1 &); for i in $(seq 100); do "
+			    "tail -qn 1 audit/*.log | grep -q '\"stop\"' && break; sleep 0.02; done",
+			    port),
+			 0);
+	usleep(200000);
+	kill_daemon();
+	sh("pkill -CONT -f '^karuta-hypervisor'");
+	await_status("web", "web: ended: powered off by the guest");
+	for (unsigned i = 0; i < 100 && sh("test -s late") != 0; i++)
+		usleep(50000);
+	assert_int_equal(sh("cat late"), 0);
+	assert_string_equal(output, "powered off by the guest\n");
+}
+
 static void with_both_all_ends_and_comes_back(void **state)
 {
 	char before[256];
@@ -265,7 +317,7 @@ static void nothing_is_left_by_many_deaths(void **state)
 	await_status("web", "web: running");
 	controller = settled_fds(daemon_pid);
 	keeper = settled_fds(keeper_pid);
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < 4; i++) {
 		kill_daemon();
 		await_status("web", "web: running");
 	}
@@ -318,6 +370,20 @@ static void one_that_is_of_no_use_is_not_kept(void **state)
 	wait_daemon();
 	assert_string_equal(processes_of("web"), before);
 	MUST("stop web");
+}
+
+static void nor_is_one_that_cannot_be_executed(void **state)
+{
+	(void)state;
+	assert_int_equal(sh("mv karuta-controller good && echo nonsense >karuta-controller && "
+			    "chmod 755 karuta-controller"),
+			 0);
+	assert_int_equal(sign(".", 1), 0);
+	assert_int_equal(UPDATE_HOST("part=controller"), 1);
+	assert_true(says("the new controller did not get ready; the old one goes on"));
+	assert_int_equal(sh("mv good karuta-controller"), 0);
+	assert_int_equal(sign(".", 1), 0);
+	wait_daemon();
 }
 
 static void a_release_comes_one_part_after_the_other(void **state)
@@ -383,10 +449,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(who_waits_for_the_end_is_answered_by_the_next, clean),
 		cmocka_unit_test_teardown(what_was_being_started_is_started_again, clean),
 		cmocka_unit_test_teardown(a_keeper_that_is_killed_is_replaced, clean),
+		cmocka_unit_test_teardown(one_that_has_another_keeper_ends_when_it_is_told_to,
+					  clean),
+		cmocka_unit_test_teardown(an_order_to_stop_is_not_lost, clean),
 		cmocka_unit_test_teardown(with_both_all_ends_and_comes_back, clean),
 		cmocka_unit_test_teardown(nothing_is_left_by_many_deaths, clean),
 		cmocka_unit_test_teardown(the_controller_is_replaced, clean),
 		cmocka_unit_test_teardown(one_that_is_of_no_use_is_not_kept, clean),
+		cmocka_unit_test(nor_is_one_that_cannot_be_executed),
 		cmocka_unit_test_teardown(a_release_comes_one_part_after_the_other, clean),
 		cmocka_unit_test_teardown(a_part_that_does_not_get_healthy_is_what_it_was, clean),
 	};
