@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Instances of `serve`, with real programs: what comes back when a hypervisor is killed, or the controller, and what does not.
+# Instances of `serve`, with real programs: what goes on and what comes back when a hypervisor is killed, or the controller, and what
+# does not. KARUTA_TEST_ROUNDS (3): so many updates of the controller.
 source tests/system/lib.sh
 certificates=/opt/karuta/certificates
 if [ ! -d "$certificates" ]; then
@@ -15,10 +16,13 @@ truncate -s 8M srv/data.vol
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >key # 64 bytes
 store='{ "kind": "volume", "name": "data", "store": "data.vol", "key_fd": 5 }'
 
-call() {
-	karuta-controller call 127.0.0.1 "$@" --ca "$certificates/ca.pem" --cert "$certificates/operator.pem" \
-		--key "$certificates/operator.key"
+as() { # WHO VERB...
+	local who=$1
+	shift
+	karuta-controller call 127.0.0.1 "$@" --ca "$certificates/ca.pem" --cert "$certificates/$who.pem" \
+		--key "$certificates/$who.key"
 }
+call() { as operator "$@"; }
 serve() {
 	karuta-controller serve --ca "$certificates/ca.pem" --cert "$certificates/host.pem" --key "$certificates/host.key" \
 		--files srv --audit audit --state state 2>>notes &
@@ -78,6 +82,15 @@ for ((i = 0; i < 3; i++)); do
 	more() { [ "$(field web counters.exits)" -gt "$exits" ]; }
 	check "and go on" wait_for 30 more
 done
+updated=0
+for ((i = 0; i < ${KARUTA_TEST_ROUNDS:-3}; i++)); do
+	as admin update-host part=controller >>updates 2>&1 && updated=$((updated + 1))
+done
+check "the controller is updated ${KARUTA_TEST_ROUNDS:-3} times ($updated)" test $updated = "${KARUTA_TEST_ROUNDS:-3}"
+check "and the host as a whole" as admin update-host
+check "the same programs run" test "$(programs)" = "$before"
+exits=$(field web counters.exits)
+check "and the guest goes on" wait_for 30 more
 check "it can order what runs about" call update web card=data
 check "also its hypervisor" call update web hypervisor=true
 check "the guest works" wait_for 30 works web
