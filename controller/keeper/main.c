@@ -114,7 +114,7 @@ static void list(struct keeper *keeper)
 {
 	struct keep_head end = {.magic = KEEP_MAGIC,
 				.verb = KEEP_END,
-				.code = outcome_of(&keeper->charge),
+				.code = (int32_t)outcome_of(&keeper->charge),
 				.restarts = keeper->charge.restarts};
 	int ret = 0;
 
