@@ -27,6 +27,7 @@
 #include "os/loop.h"
 #include "os/memfd.h"
 #include "os/newfile.h"
+#include "os/room.h"
 #include "os/sigbus.h"
 #include "os/spawn.h"
 
@@ -506,6 +507,55 @@ static void new_file_has_a_name_at_its_end_only(void **state)
 	os_newfile_close(&file);
 }
 
+/* One kernel file of a cgroup. */
+static void write_file(int folder, const char *name, const char *text)
+{
+	CLEANUP_CLOSE int file = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_int_equal(os_write_all(file, text, strlen(text)), 0);
+}
+
+static void room_is_what_the_narrowest_cgroup_leaves(void **state)
+{
+	char folder[] = "/tmp/karuta-room-XXXXXX";
+	CLEANUP_CLOSE int root = mkdtemp(folder) ? open(folder, O_RDONLY | O_DIRECTORY) : -1;
+	CLEANUP_CLOSE int outer = os_cgroup_make(root, "a"), inner = os_cgroup_make(outer, "b");
+	static const char *const files[] = {"memory.max", "memory.current", "memory.stat"};
+
+	(void)state;
+	assert_true(os_room_below(root, "/a/b") == UINT64_MAX);
+	write_file(inner, "memory.max", "max\n");
+	write_file(inner, "memory.current", "700\n");
+	assert_true(os_room_below(root, "/a/b") == UINT64_MAX);
+	write_file(outer, "memory.max", "1000\n");
+	write_file(outer, "memory.current", "900\n");
+	assert_int_equal(os_room_below(root, "/a/b"), 100);
+	/* The page cache can be given back, shared memory cannot. */
+	write_file(outer, "memory.stat", "anon 1\nfile 300\nfile_mapped 7\nshmem 100\n");
+	assert_int_equal(os_room_below(root, "/a/b"), 300);
+	write_file(inner, "memory.max", "650\n");
+	write_file(inner, "memory.stat", "anon 1\nfile 0\nshmem 0\n");
+	assert_int_equal(os_room_below(root, "/a/b"), 0);
+	assert_true(os_room_below(root, "/") == UINT64_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		unlinkat(inner, files[i], 0);
+		unlinkat(outer, files[i], 0);
+	}
+	assert_int_equal(os_cgroup_remove(outer, "b"), 0);
+	assert_int_equal(os_cgroup_remove(root, "a"), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+static void room_of_the_host_can_be_read_again(void **state)
+{
+	CLEANUP_CLOSE int room = os_room_open();
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_in_range(os_room_of_host(room), 1, UINT64_MAX - 1);
+	assert_true(os_room_of_host(-1) == UINT64_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -527,6 +577,8 @@ int main(void)
 		cmocka_unit_test(spawned_program_has_only_its_descriptors),
 		cmocka_unit_test(spawn_tells_why_it_failed),
 		cmocka_unit_test(spawned_program_is_born_in_its_cgroup),
+		cmocka_unit_test(room_is_what_the_narrowest_cgroup_leaves),
+		cmocka_unit_test(room_of_the_host_can_be_read_again),
 		cmocka_unit_test(spawned_program_may_use_all_processors),
 		cmocka_unit_test(spawned_program_shares_no_pages_that_are_alike),
 		cmocka_unit_test(spawned_program_starts_without_core_scheduling),
