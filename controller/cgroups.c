@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -16,6 +17,8 @@
 #define TREE   "karuta"
 #define SHARED "shared"
 #define WHOLE  "whole"
+
+#define HYPERVISOR "hypervisor" /* of an instance */
 
 #define SAME_NAMES 64u /* instances that differ in their sockets only */
 
@@ -324,7 +327,7 @@ int cgroups_place_hypervisor(const struct cgroups *cgroups, const struct instanc
 					  HYPERVISOR_MEMORY + instance->cpus * VCPU_MEMORY,
 				.threads = 2 * (instance->cpus + HYPERVISOR_THREADS)};
 
-	return place(cgroups, "hypervisor", &limits, of ? of : OS_SPAWN_ALONE, at, error);
+	return place(cgroups, HYPERVISOR, &limits, of ? of : OS_SPAWN_ALONE, at, error);
 }
 
 int cgroups_place_card(const struct cgroups *cgroups, unsigned slot, uint64_t memory, pid_t of,
@@ -335,6 +338,19 @@ int cgroups_place_card(const struct cgroups *cgroups, unsigned slot, uint64_t me
 
 	snprintf(name, sizeof(name), "card-%u", slot);
 	return place(cgroups, name, &limits, of, at, error);
+}
+
+bool cgroups_hypervisor_ran_out(const struct cgroups *cgroups)
+{
+	CLEANUP_CLOSE int program =
+		cgroups->instance < 0 ? -1 : os_cgroup_open(cgroups->instance, HYPERVISOR);
+	char text[256];
+	const char *kills;
+
+	if (program < 0 || os_read_text(program, "memory.events", text, sizeof(text)) < 0)
+		return false;
+	kills = strstr(text, "oom_kill ");
+	return kills && atoi(kills + strlen("oom_kill ")) > 0;
 }
 
 void cgroups_end_card(const struct cgroups *cgroups, unsigned slot)

@@ -21,6 +21,7 @@
 #ifndef KARUTA_CONTROLLER_CGROUPS_H
 #define KARUTA_CONTROLLER_CGROUPS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -62,6 +63,9 @@ int cgroups_place_hypervisor(const struct cgroups *cgroups, const struct instanc
 /* `memory`: what it needs besides. */
 int cgroups_place_card(const struct cgroups *cgroups, unsigned slot, uint64_t memory, pid_t of,
 		       struct os_spawn_place *place, struct error *error);
+/* The kernel has ended the hypervisor, or one that was to take its place, for want of memory: its
+ * own limit's or the host's. */
+bool cgroups_hypervisor_ran_out(const struct cgroups *cgroups);
 /* Nothing runs in them any more. */
 void cgroups_end_card(const struct cgroups *cgroups, unsigned slot);
 void cgroups_end(struct cgroups *cgroups);

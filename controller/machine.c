@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,12 +88,17 @@ int machine_launch(struct machine *machine, struct instance *instance, uint32_t 
 	if (ret == 0)
 		ret = fit_hypervisor(machine, error);
 	if (ret == 0)
-		ret = launch_cards(machine, error);
+		ret = orders_push(machine, (struct order){.verb = COMMAND_CONFIGURE});
 	if (ret < 0) {
 		machine_free(machine);
 		return ret;
 	}
-	return orders_push(machine, (struct order){.verb = COMMAND_CONFIGURE});
+	/* It is busy with that while the cards are launched. */
+	orders_turn(machine, os_now());
+	ret = launch_cards(machine, error);
+	if (ret < 0)
+		machine_free(machine);
+	return ret;
 }
 
 void machine_fail(struct machine *machine, const char *text)
@@ -133,6 +139,11 @@ static void judge(struct machine *machine)
 		snprintf(machine->outcome, sizeof(machine->outcome), "powered off by the guest");
 	} else if (machine->kill_asked || view->reason == STATUS_KILLED) {
 		snprintf(machine->outcome, sizeof(machine->outcome), "killed");
+	} else if (machine->hypervisor.signal == SIGKILL &&
+		   cgroups_hypervisor_ran_out(&machine->cgroups)) {
+		snprintf(
+			machine->outcome, sizeof(machine->outcome),
+			"hypervisor: killed by the host's kernel, which had no memory left for it");
 	} else {
 		watch_why(&machine->hypervisor, why, sizeof(why));
 		snprintf(machine->outcome, sizeof(machine->outcome), "%s: %s",

@@ -10,11 +10,8 @@
 #include <unistd.h>
 
 #include "adopt.h"
-#include "base/base.h"
 #include "machine.h"
 #include "os/fd.h"
-
-#define RESERVE_TIME (NS_PER_S / 32) /* of a MiB */
 
 static const char *verb_name(enum command_verb verb)
 {
@@ -161,15 +158,6 @@ static void finish_head(struct machine *machine, int result, const char *text)
 	finish(machine, &order, result, text);
 }
 
-/* A guest's memory takes its time to be reserved: 0.2 s for a GiB, but on an emulated host more
- * than 10 s for 768 MiB. */
-static uint64_t time_for(const struct machine *machine, const struct order *order)
-{
-	if (order->verb != COMMAND_CONFIGURE)
-		return MACHINE_COMMAND_DEADLINE;
-	return MACHINE_COMMAND_DEADLINE + machine->instance->memory / MIB * RESERVE_TIME;
-}
-
 static void check_head(struct machine *machine, uint64_t now)
 {
 	const struct status_view *view = &machine->hypervisor.view;
@@ -184,7 +172,7 @@ static void check_head(struct machine *machine, uint64_t now)
 		return;
 	snprintf(text, sizeof(text), "the hypervisor did not carry out \"%s\" within %u s",
 		 verb_name(orders->queue[orders->head].verb),
-		 (unsigned)(time_for(machine, &orders->queue[orders->head]) / NS_PER_S));
+		 (unsigned)(MACHINE_COMMAND_DEADLINE / NS_PER_S));
 	machine_fail(machine, text);
 }
 
@@ -203,7 +191,7 @@ void orders_turn(struct machine *machine, uint64_t now)
 			continue;
 		}
 		orders->under_way = true;
-		orders->deadline = now + time_for(machine, &orders->queue[orders->head]);
+		orders->deadline = now + MACHINE_COMMAND_DEADLINE;
 	}
 }
 

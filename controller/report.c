@@ -36,6 +36,7 @@ static const struct counter hypervisor_counters[] = {
 	{STATUS_HV_RESETS, "resets"},
 	{STATUS_HV_BUS_TIMEOUTS, "bus_timeouts"},
 	{STATUS_HV_GUEST_ERRORS, "guest_errors"},
+	{STATUS_HV_RESERVED, "reserved"},
 };
 
 static const struct counter card_counters[] = {

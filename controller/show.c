@@ -52,6 +52,15 @@ static void show_limits(const json_t *status)
 	       cores);
 }
 
+/* As long as it is not all there. */
+static void show_memory(const json_t *status)
+{
+	json_int_t reserved = number_of(json_object_get(status, "counters"), "reserved");
+
+	if (reserved && reserved < number_of(status, "memory"))
+		printf("memory: %lld MiB of it are reserved so far\n", (long long)(reserved >> 20));
+}
+
 static const char *compromised(const json_t *status)
 {
 	return json_is_true(json_object_get(status, "compromised")) ? "COMPROMISED; " : "";
@@ -76,6 +85,7 @@ void show_status(const json_t *status)
 	if (restarts)
 		printf("restarts: %lld, the last after: %s\n", (long long)restarts,
 		       text_of(status, "last"));
+	show_memory(status);
 	show_limits(status);
 	show_host(json_object_get(status, "host"));
 	if (json_array_size(cards))

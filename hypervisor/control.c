@@ -80,8 +80,7 @@ int control_configure(struct machine *machine, uint32_t *id, struct error *error
 	*id = command.id;
 	machine->cpus = command.cpus;
 	memcpy(machine->line, command.line, sizeof(machine->line));
-	return memory_check(command.memory, error)
-		       ?: memory_create(&machine->memory, command.memory, error);
+	return memory_create(&machine->memory, command.memory, error);
 }
 
 /* ---- the end ---- */
@@ -372,6 +371,25 @@ static void serve_requests(struct control *control)
 
 /* ---- the loop ---- */
 
+/* The guest does not wait for its memory; nor does anything else, for more than a piece. */
+static bool has_to_reserve(const struct machine *machine)
+{
+	return machine->started && !memory_is_reserved(&machine->memory);
+}
+
+static void reserve(struct control *control)
+{
+	struct machine *machine = control->machine;
+	struct error error;
+
+	if (memory_reserve(&machine->memory, &error) < 0) {
+		machine_stop(machine);
+		serial_drain(&machine->serial);
+		fail(control, error.text);
+	}
+	atomic_store(&machine->status->counters[STATUS_HV_RESERVED], machine->memory.reserved);
+}
+
 enum {
 	POLL_COMMANDS,
 	POLL_WAKE,
@@ -394,24 +412,9 @@ static void prepare(const struct machine *machine, struct pollfd fds[POLL_COUNT]
 	}
 }
 
-static void turn(struct control *control)
+static void serve(struct control *control, const struct pollfd fds[POLL_COUNT])
 {
 	struct machine *machine = control->machine;
-	struct pollfd fds[POLL_COUNT];
-	int ready;
-
-	prepare(machine, fds);
-	ready = poll(fds, POLL_COUNT, HEARTBEAT_MS);
-	atomic_fetch_add(&machine->status->heartbeat, 1);
-	serial_drain(&machine->serial);
-	if (os_now() - control->reminded >= REMIND_NS) {
-		events_remind(&machine->events);
-		control->reminded = os_now();
-	}
-	for (unsigned i = 1; i < BUS_SLOTS; i++)
-		slot_turn(&machine->bus.slots[i]);
-	if (ready <= 0)
-		return;
 	for (unsigned i = 1; i < BUS_SLOTS; i++) {
 		if (fds[POLL_NEWS + i].revents)
 			slot_news(&machine->bus.slots[i]);
@@ -425,6 +428,28 @@ static void turn(struct control *control)
 		serve_requests(control);
 	if (fds[POLL_COMMANDS].revents && !control->has_ended)
 		serve_commands(control);
+}
+
+static void turn(struct control *control)
+{
+	struct machine *machine = control->machine;
+	struct pollfd fds[POLL_COUNT];
+	int ready;
+
+	prepare(machine, fds);
+	ready = poll(fds, POLL_COUNT, has_to_reserve(machine) ? 0 : HEARTBEAT_MS);
+	atomic_fetch_add(&machine->status->heartbeat, 1);
+	serial_drain(&machine->serial);
+	if (os_now() - control->reminded >= REMIND_NS) {
+		events_remind(&machine->events);
+		control->reminded = os_now();
+	}
+	for (unsigned i = 1; i < BUS_SLOTS; i++)
+		slot_turn(&machine->bus.slots[i]);
+	if (ready > 0)
+		serve(control, fds);
+	if (has_to_reserve(machine) && !control->has_ended)
+		reserve(control);
 }
 
 int control_serve(struct machine *machine)

@@ -18,7 +18,7 @@
 
 int handover_meet(struct machine *machine, int socket, struct error *error)
 {
-	struct handover_setup setup = {.memory = machine->memory.low + machine->memory.high,
+	struct handover_setup setup = {.memory = memory_size(&machine->memory),
 				       .cpus = machine->cpus,
 				       .window64 = machine->bus.window64,
 				       .window64_end = machine->bus.window64_end};
@@ -76,6 +76,8 @@ static int give_machine(struct machine *machine, uint32_t command, uint64_t stop
 	serial_save(&machine->serial, state.serial);
 	writer = peer_begin(&machine->peer, HANDOVER_MACHINE, 0);
 	handover_put(&writer, HANDOVER_STATE, &state, sizeof(state));
+	handover_put(&writer, HANDOVER_RESERVED, &machine->memory.reserved,
+		     sizeof(machine->memory.reserved));
 	return peer_send(&machine->peer, &writer);
 }
 
@@ -228,13 +230,24 @@ struct taking {
 	bool has_begun, has_ended;
 };
 
+static int take_reserved(struct machine *machine)
+{
+	uint64_t reserved = memory_size(&machine->memory);
+	int ret = handover_take(&machine->peer.record, HANDOVER_RESERVED, &reserved,
+				sizeof(reserved));
+
+	if (ret < 0 && ret != -ENOENT)
+		return ret;
+	return memory_go_on(&machine->memory, reserved);
+}
+
 static int take_machine(struct machine *machine, struct taking *taking)
 {
 	struct peer *peer = &machine->peer;
 	struct events *events = &machine->events;
 	int ret = handover_take_machine(&peer->record, &taking->state);
 
-	if (ret < 0 || taking->has_begun)
+	if (ret < 0 || taking->has_begun || take_reserved(machine) < 0)
 		return -EPROTO;
 	taking->has_begun = true;
 	peer->deadline = os_now() + GIVE_NS;

@@ -1,53 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "memory.h"
 #include "os/fd.h"
 #include "os/memfd.h"
+#include "os/room.h"
 
 #define PAGE  UINT64_C(4096)
-#define PIECE (64 * MIB) /* that is reserved without another look at what the host has left */
+#define PIECE (4 * MIB)	 /* that is reserved at once: whole huge pages, and other work waits */
 #define SPARE (32 * MIB) /* that stays, so that the host's kernel ends nobody to make room */
-
-#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
-
-/* MemAvailable of proc(5), in bytes; UINT64_MAX when the kernel does not tell. */
-static uint64_t host_available(void)
-{
-	char text[4096];
-	const char *line;
-	unsigned long long kib;
-
-	if (os_read_text(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) < 0)
-		return UINT64_MAX;
-	line = strstr(text, "MemAvailable:");
-	if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1)
-		return UINT64_MAX;
-	return kib * KIB;
-}
-
-int memory_check(uint64_t size, struct error *error)
-{
-	uint64_t available = host_available();
-
-	if (size < MEMORY_SMALLEST || size > MEMORY_LARGEST || size % PAGE)
-		return error_set(error, EINVAL,
-				 "memory: %llu bytes: must be 4 MiB to 1 TiB in whole pages",
-				 (unsigned long long)size);
-	if (size > available)
-		return error_set(error, ENOMEM,
-				 "memory: %llu MiB asked for, the host has %llu MiB left; give the "
-				 "instance less, or end another one",
-				 (unsigned long long)(size / MIB),
-				 (unsigned long long)(available / MIB));
-	return 0;
-}
 
 /* Huge pages for shared memory, but only where a mapping asks for them: fallocate(2) would fill the
  * file with small ones. */
@@ -58,30 +22,6 @@ static bool huge_on_advice(void)
 	return os_read_text(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/shmem_enabled", text,
 			    sizeof(text)) == 0 &&
 	       strstr(text, "[advise]");
-}
-
-/* All of it is the guest's from here on: a start fails, not a guest that touches its last page.
- * Pages are zeroed by the kernel, now or when they are first touched. */
-static int reserve(int fd, uint8_t *host, uint64_t size, struct error *error)
-{
-	bool huge = huge_on_advice();
-	int ret = 0;
-
-	for (uint64_t at = 0; ret == 0 && at < size; at += PIECE) {
-		uint64_t length = min_u64(PIECE, size - at);
-
-		if (host_available() < length + SPARE)
-			ret = ENOMEM;
-		else if (!huge || madvise(host + at, length, MADV_POPULATE_WRITE) < 0)
-			ret = fallocate(fd, 0, (off_t)at, (off_t)length) < 0 ? errno : 0;
-		if (ret)
-			return error_set(error, ret,
-					 "memory: %llu MiB asked for, the host had only %llu MiB "
-					 "of them: %s; give the instance less, or end another one",
-					 (unsigned long long)(size / MIB),
-					 (unsigned long long)(at / MIB), strerror(ret));
-	}
-	return 0;
 }
 
 static int use(struct memory *memory, int fd, uint64_t size, struct error *error)
@@ -95,27 +35,50 @@ static int use(struct memory *memory, int fd, uint64_t size, struct error *error
 	/* Both are wishes: fewer page faults where the host allows huge pages in shared memory. */
 	madvise(host, size, MADV_HUGEPAGE);
 	madvise(host, size, MADV_DONTDUMP);
-	memory->fd = fd;
-	memory->host = host;
-	memory->low = min_u64(size, MEMORY_LOW_MAX);
-	memory->high = size - memory->low;
+	*memory = (struct memory){.fd = fd,
+				  .host = host,
+				  .low = min_u64(size, MEMORY_LOW_MAX),
+				  .high = size - min_u64(size, MEMORY_LOW_MAX),
+				  .room = os_room_open(),
+				  .huge = huge_on_advice()};
 	return 0;
+}
+
+static bool is_a_size(uint64_t size)
+{
+	return size >= MEMORY_SMALLEST && size <= MEMORY_LARGEST && size % PAGE == 0;
+}
+
+static int check_room(uint64_t size, struct error *error)
+{
+	CLEANUP_CLOSE int room = os_room_open();
+	uint64_t there = min_u64(os_room_of_host(room), os_room_of_cgroups());
+
+	if (there >= size + SPARE)
+		return 0;
+	return error_set(error, ENOMEM,
+			 "memory: %llu MiB asked for, the host has %llu MiB left for it; give the "
+			 "instance less, or end another one",
+			 (unsigned long long)(size / MIB),
+			 (unsigned long long)(there - min_u64(there, SPARE)) / MIB);
 }
 
 int memory_create(struct memory *memory, uint64_t size, struct error *error)
 {
-	int fd = os_memfd("guest-memory", size);
-	int ret;
+	int fd, ret;
 
+	if (!is_a_size(size))
+		return error_set(error, EINVAL,
+				 "memory: %llu bytes: must be 4 MiB to 1 TiB in whole pages",
+				 (unsigned long long)size);
+	ret = check_room(size, error);
+	if (ret < 0)
+		return ret;
+	fd = os_memfd("guest-memory", size);
 	if (fd < 0)
 		return error_set(error, -fd, "memory: no shared memory of %llu MiB: %s",
 				 (unsigned long long)(size / MIB), strerror(-fd));
 	ret = use(memory, fd, size, error);
-	if (ret == 0) {
-		ret = reserve(fd, memory->host, size, error);
-		if (ret < 0)
-			os_unmap(memory->host, size);
-	}
 	if (ret < 0)
 		os_close(&fd);
 	return ret;
@@ -126,10 +89,52 @@ int memory_adopt(struct memory *memory, int fd, uint64_t size, struct error *err
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	/* Nobody can pull a page from under the guest's feet, or ours. */
-	if (size < MEMORY_SMALLEST || size > MEMORY_LARGEST || size % PAGE || seals < 0 ||
-	    !(seals & F_SEAL_SHRINK))
+	if (!is_a_size(size) || seals < 0 || !(seals & F_SEAL_SHRINK))
 		return error_set(error, EPROTO, "memory: what came is no guest's");
 	return use(memory, fd, size, error);
+}
+
+bool memory_is_reserved(const struct memory *memory)
+{
+	return memory->reserved == memory_size(memory);
+}
+
+int memory_go_on(struct memory *memory, uint64_t reserved)
+{
+	if (reserved > memory_size(memory) || reserved % PAGE)
+		return -EPROTO;
+	memory->reserved = reserved;
+	if (memory_is_reserved(memory))
+		os_close(&memory->room);
+	return 0;
+}
+
+/* Pages are zeroed by the kernel, now or when they are first touched. */
+static int reserve(const struct memory *memory, uint64_t length)
+{
+	if (os_room_of_host(memory->room) < length + SPARE)
+		return -ENOMEM;
+	if (memory->huge &&
+	    madvise(memory->host + memory->reserved, length, MADV_POPULATE_WRITE) == 0)
+		return 0;
+	return fallocate(memory->fd, 0, (off_t)memory->reserved, (off_t)length) < 0 ? -errno : 0;
+}
+
+int memory_reserve(struct memory *memory, struct error *error)
+{
+	uint64_t length = min_u64(PIECE, memory_size(memory) - memory->reserved);
+	int ret = reserve(memory, length);
+
+	/* Somebody stopped this program for a while: all of the piece is undone. */
+	if (ret == -EINTR)
+		return 0;
+	if (ret < 0)
+		return error_set(error, -ret,
+				 "memory: %llu MiB asked for, the host had only %llu MiB of them: "
+				 "%s; give the instance less, or end another one",
+				 (unsigned long long)(memory_size(memory) / MIB),
+				 (unsigned long long)(memory->reserved / MIB), strerror(-ret));
+	return memory_go_on(memory, memory->reserved + length);
 }
 
 void *memory_at(const struct memory *memory, uint64_t address, uint64_t length)

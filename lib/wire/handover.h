@@ -57,6 +57,7 @@ enum handover_tag {
 	HANDOVER_LINE,	    /* MEET: the kernel's command line, without NUL */
 	HANDOVER_STATE,	    /* MACHINE: struct handover_machine; SLOT: struct handover_slot */
 	HANDOVER_TABLE,	    /* SLOT: the MSI-X table as the guest reads it */
+	HANDOVER_RESERVED,  /* MACHINE: u64, bytes of the memory; missing: all of it */
 	HANDOVER_ARCH = 0x100,
 };
 

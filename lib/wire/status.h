@@ -62,6 +62,7 @@ enum status_hypervisor_counter {
 	STATUS_HV_RESETS,	/* guest reboots */
 	STATUS_HV_BUS_TIMEOUTS, /* accesses that ended at the deadline with all ones */
 	STATUS_HV_GUEST_ERRORS, /* things no sane guest does */
+	STATUS_HV_RESERVED,	/* bytes of the guest's memory that cannot be wanting any more */
 };
 
 enum status_card_counter {

@@ -40,8 +40,9 @@ check "a hypervisor has what its guest needs of memory, no swap, few threads" te
 	"$(((64 + 1 + 64 + 4) << 20)) 0 34 "
 check "a card has 256 MiB" test "$(limits "$card")" = "268435456 0 256 "
 check "status tells the limits" sh -c "karuta-controller status web --json | grep -q '\"limits\": \"cpu cpuset memory pids\"'"
+check "a guest's memory is reserved while it starts" wait_for 20 sh -c "karuta-controller status web --json | grep -q '\"reserved\": $((64 << 20))'"
 resident=$(awk '/^shmem / { print $2 }' "$tree/shared/instance-web/hypervisor/memory.stat")
-check "a guest's memory is reserved at its start" test "$resident" -ge $((64 << 20))
+check "all of it is there then" test "$resident" -ge $((64 << 20))
 merged() { cat /sys/kernel/mm/ksm/pages_sharing; }
 may_merge() { grep -qs 'ksm_merge_any: yes' "/proc/$1/ksm_stat" || grep -q '\bmg\b' "/proc/$1/smaps"; }
 check "no page of it is for merging" eval "! may_merge $hypervisor && ! may_merge $card"
@@ -109,13 +110,29 @@ check "and removed by the next one" test -z "$(left)"
 
 # ---- memory ----
 
+specification big count ''
+sed -i 's/"64M"/"1T"/' big.json
+refuse "who wants more than the host has is refused" "memory: 1048576 MiB asked for, the host has" karuta-controller run big.json
+if command -v strace >/dev/null; then
+	specification short count ''
+	# Of its 16 pieces the host is to have 4. A call that is changed is still one of the list.
+	refuse "what the host turns out not to have ends the guest" "the host had only 16 MiB of them" \
+		strace -f --seccomp-bpf -o short.trace -e trace=fallocate -e inject=fallocate:error=ENOMEM:syscall=getpid:when=5+ karuta-controller run short.json
+else
+	skip "a host that has less than it said" "no strace"
+fi
+start full count ''
+echo 1M >$tree/shared/instance-full/hypervisor/memory.max
+wait $controller
+check "a guest that the kernel ends for want of memory is said to be one" grep -q 'full: .*had no memory left for it' full.notes
+
 huge=/sys/kernel/mm/transparent_hugepage/shmem_enabled
 if [ -w $huge ]; then
 	cleanup "echo $(sed 's/.*\[\(.*\)\].*/\1/' $huge) >$huge"
 	echo advise >$huge
 	start huge count ''
-	check "its pages are huge where that is to be asked for" test \
-		"$(awk '/^shmem_thp / { print $2 }' $tree/shared/instance-huge/hypervisor/memory.stat)" -ge $((60 << 20))
+	huge_pages() { awk '/^shmem_thp / { print $2 }' $tree/shared/instance-huge/hypervisor/memory.stat; }
+	check "its pages are huge where that is to be asked for" wait_for 20 eval "test \$(huge_pages) -ge $((60 << 20))"
 	karuta-controller kill huge >/dev/null
 	wait $controller
 else

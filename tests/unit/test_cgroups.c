@@ -28,11 +28,11 @@
 static const char *controllers;	     /* of the host */
 static const char *missing = "none"; /* a file that no directory has */
 
-static const char *const files[] = {"cgroup.controllers",   "cgroup.subtree_control",
-				    "cgroup.events",	    "cpu.weight",
-				    "cpuset.cpus",	    "memory.max",
-				    "memory.swap.max",	    "pids.max",
-				    "cpuset.cpus.effective"};
+static const char *const files[] = {"cgroup.controllers", "cgroup.subtree_control",
+				    "cgroup.events",	  "cpu.weight",
+				    "cpuset.cpus",	  "memory.max",
+				    "memory.events",	  "memory.swap.max",
+				    "pids.max",		  "cpuset.cpus.effective"};
 
 int __real_mkdirat(int parent, const char *name, mode_t mode);
 int __wrap_mkdirat(int parent, const char *name, mode_t mode);
@@ -194,6 +194,26 @@ static void each_program_has_its_limits(void **state)
 	cgroups_end(&cgroups);
 	assert_false(is_there("shared/instance-web"));
 	assert_true(is_there("shared"));
+}
+
+static void who_ran_out_of_memory_is_told(void **state)
+{
+	struct instance instance = instance_of("web", 0);
+	struct os_spawn_place place;
+	struct cgroups cgroups;
+	struct error error;
+
+	(void)state;
+	assert_int_equal(cgroups_begin(&cgroups, &instance, &host, &error), 0);
+	assert_false(cgroups_hypervisor_ran_out(&cgroups));
+	assert_int_equal(cgroups_place_hypervisor(&cgroups, &instance, 0, &place, &error), 0);
+	put(place.cgroup, "memory.events", "low 0\nmax 3\noom 1\noom_kill 0\n");
+	assert_false(cgroups_hypervisor_ran_out(&cgroups));
+	put(place.cgroup, "memory.events", "low 0\nmax 3\noom 1\noom_kill 1\n");
+	assert_true(cgroups_hypervisor_ran_out(&cgroups));
+	close(place.cgroup);
+	cgroups_end(&cgroups);
+	assert_false(cgroups_hypervisor_ran_out(&cgroups));
 }
 
 static void names_of_the_kernels_files_are_no_trouble(void **state)
@@ -415,6 +435,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(each_program_has_its_limits),
+		TEST(who_ran_out_of_memory_is_told),
 		TEST(names_of_the_kernels_files_are_no_trouble),
 		TEST(whole_cores_are_nobody_elses),
 		TEST(what_a_dead_controller_leaves_is_removed),

@@ -44,7 +44,7 @@ static void tells_why_it_does_not_start(void **state)
 		{"WORDS", "", "hypervisor: last?words"},
 		{"LIAR", "", "hypervisor: its status page is not one"},
 		{"ZOMBIE", "", "guest crashed: braaains"},
-		{"DEAF", "", "the hypervisor did not carry out \"configure\" within 12 s"},
+		{"DEAF", "", "the hypervisor did not carry out \"configure\" within 10 s"},
 		{"GOOD",
 		 "{\"kind\": \"null\"}, {\"kind\": \"volume\", \"name\": \"v\", \"store\": "
 		 "\"fail.vol\", \"key_fd\": 50}",
