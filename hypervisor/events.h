@@ -2,7 +2,7 @@
 /*
  * What the machine tells the guest's ACPI: a card was inserted, a card is to be let go, the power
  * button was pressed. A block of registers in I/O space and one edge interrupt; the AML that reads
- * them is in x86/acpi.c (ACPI 6.4, 5.6.9, Generic Event Device).
+ * them is in tools/acpi/dsdt.c (ACPI 6.4, 5.6.9, Generic Event Device).
  */
 #ifndef KARUTA_HYPERVISOR_EVENTS_H
 #define KARUTA_HYPERVISOR_EVENTS_H

@@ -117,9 +117,7 @@ int arch_load(struct machine *machine, struct error *error)
 		return ret;
 	if (os_pread_all(machine->options.kernel_fd, magic, sizeof(magic), 0) < 0)
 		return error_set(error, EINVAL, "kernel: the file is too short to be one");
-	ret = acpi_build(machine);
-	if (ret < 0)
-		return error_set(error, -ret, "no room for the ACPI tables");
+	acpi_put(machine);
 	put_reset_vector(machine);
 	boot_put_line(machine);
 	if (!memcmp(magic, elf, sizeof(elf)))

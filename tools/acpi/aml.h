@@ -4,8 +4,8 @@
  * Things that have a length are opened and closed; the length is filled in at the close. What does
  * not fit sets `failed`.
  */
-#ifndef KARUTA_HYPERVISOR_X86_AML_H
-#define KARUTA_HYPERVISOR_X86_AML_H
+#ifndef KARUTA_TOOLS_ACPI_AML_H
+#define KARUTA_TOOLS_ACPI_AML_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,6 +61,7 @@ void aml_io_registers(struct aml *aml, const char *region, uint16_t port, const 
 
 /* Resource descriptors (ACPI 6.4, 6.4). */
 void aml_bus_numbers(struct aml *aml, uint16_t first, uint16_t last);
+#define AML_WINDOW_HEAD 6u /* bytes before its numbers */
 void aml_memory_window(struct aml *aml, uint64_t first, uint64_t size);
 void aml_fixed_memory(struct aml *aml, uint32_t address, uint32_t size);
 void aml_io_ports(struct aml *aml, uint16_t first, uint8_t count);

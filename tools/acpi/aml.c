@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "x86/aml.h"
+#include "aml.h"
 
 enum {
 	OP_NAME = 0x08,
@@ -254,7 +254,8 @@ void aml_bus_numbers(struct aml *aml, uint16_t first, uint16_t last)
 
 void aml_memory_window(struct aml *aml, uint64_t first, uint64_t size)
 {
-	static const uint8_t head[] = {0x8a, 0x2b, 0x00, 0x00, FIXED_BOTH, WINDOW_WRITES};
+	static const uint8_t head[AML_WINDOW_HEAD] = {0x8a, 0x2b,	0x00,
+						      0x00, FIXED_BOTH, WINDOW_WRITES};
 
 	aml_bytes(aml, head, sizeof(head));
 	aml_qword(aml, 0);
