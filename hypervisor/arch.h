@@ -17,7 +17,7 @@ int arch_prepare(struct machine *machine, struct error *error);
 /* For each new VM: interrupt controllers; then each vCPU. 0 or -errno. */
 int arch_vm_create(struct machine *machine);
 /* When the vCPUs are there. */
-int arch_vm_finish(struct machine *machine);
+void arch_vm_finish(struct machine *machine);
 int arch_vcpu_create(struct vcpu *vcpu);
 
 /* Kernel, initrd and tables into the guest's memory, and the first vCPU to the kernel's entry. */

@@ -166,20 +166,13 @@ static int receive_link(struct machine *machine, struct error *error)
 
 static int attach(struct control *control, const struct command *command, struct error *error)
 {
+	struct slot *slot = &control->machine->bus.slots[command->slot];
 	int link = receive_link(control->machine, error);
 
 	if (link < 0)
 		return link;
-	return slot_attach(&control->machine->bus.slots[command->slot], link, error);
-}
-
-static int relink(struct control *control, const struct command *command, struct error *error)
-{
-	int link = receive_link(control->machine, error);
-
-	if (link < 0)
-		return link;
-	return slot_relink(&control->machine->bus.slots[command->slot], link, error);
+	return command->verb == COMMAND_RELINK ? slot_relink(slot, link, error)
+					       : slot_attach(slot, link, error);
 }
 
 static int detach(struct control *control, const struct command *command, struct error *error)
@@ -295,7 +288,7 @@ static int (*const verbs[])(struct control *control, const struct command *comma
 	[COMMAND_DETACH] = detach,	 [COMMAND_PAUSE] = pause_guest,
 	[COMMAND_RESUME] = resume,	 [COMMAND_SHUTDOWN] = press_power,
 	[COMMAND_RESET] = press_reset,	 [COMMAND_KILL] = pull_plug,
-	[COMMAND_RELINK] = relink,	 [COMMAND_MEET] = meet,
+	[COMMAND_RELINK] = attach,	 [COMMAND_MEET] = meet,
 	[COMMAND_HAND_OVER] = hand_over, [COMMAND_SYNC] = sync_up,
 };
 

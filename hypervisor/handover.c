@@ -124,18 +124,13 @@ static int give_all(struct machine *machine, uint32_t command, uint64_t stopped,
 	int ret;
 
 	peer->deadline = os_now() + GIVE_NS;
-	ret = give_machine(machine, command, stopped);
-	if (!ret)
-		ret = give_slots(machine);
-	if (!ret)
-		ret = give_vcpus(machine);
-	if (!ret)
-		ret = give_end(machine);
-	if (!ret)
-		ret = peer_expect(peer, HANDOVER_TAKEN);
-	/* With this, and not before, it is the other one's. */
-	if (!ret)
-		ret = peer_say(peer, HANDOVER_GO);
+	ret = give_machine(machine, command, stopped)
+		      ?: give_slots(machine)
+		      ?: give_vcpus(machine)
+		      ?: give_end(machine)
+		      ?: peer_expect(peer, HANDOVER_TAKEN)
+		      /* With this, and not before, it is the other one's. */
+		      ?: peer_say(peer, HANDOVER_GO);
 	return ret ? error_set(error, -ret, "the other program did not take it: %s", strerror(-ret))
 		   : 0;
 }
@@ -274,9 +269,8 @@ static int take_end(struct machine *machine, struct taking *taking, struct error
 	taking->has_ended = true;
 	for (unsigned i = 1; !ret && i < BUS_SLOTS; i++)
 		ret = slot_prepare(&machine->bus.slots[i]);
-	if (!ret)
-		ret = interrupts_publish(&machine->interrupts);
-	return ret ? ret : arch_restore_vm(machine, &machine->peer.record, error);
+	return ret ?: interrupts_publish(&machine->interrupts)
+			      ?: arch_restore_vm(machine, &machine->peer.record, error);
 }
 
 static int take_record(struct machine *machine, struct taking *taking, struct error *error)
@@ -349,9 +343,7 @@ int handover_take_over(struct machine *machine, struct error *error)
 	int ret;
 
 	atomic_store(&machine->status->standing_by, 1);
-	ret = take_all(machine, &taking, error);
-	if (!ret)
-		ret = peer_say(peer, HANDOVER_TAKEN);
+	ret = take_all(machine, &taking, error) ?: peer_say(peer, HANDOVER_TAKEN);
 	/* It says GO or closes the link. To give up before it does could end the guest. */
 	peer->deadline = os_now() + WAIT_NS;
 	if (!ret)

@@ -112,31 +112,23 @@ static struct kvm_irq_routing_entry *entry_of(struct interrupts *interrupts, uin
 	return table->nr < interrupts->capacity ? &table->entries[table->nr++] : NULL;
 }
 
-static int put_route(struct interrupts *interrupts, uint32_t gsi, uint64_t address, uint32_t data)
-{
-	struct kvm_irq_routing_entry *entry = entry_of(interrupts, gsi);
-
-	if (!entry)
-		return -ENOSPC;
-	*entry = (struct kvm_irq_routing_entry){
-		.gsi = gsi,
-		.type = KVM_IRQ_ROUTING_MSI,
-		.u.msi = {.address_lo = (uint32_t)address,
-			  .address_hi = (uint32_t)(address >> 32),
-			  .data = data},
-	};
-	return 0;
-}
-
 int interrupts_put_route(struct interrupts *interrupts, uint32_t gsi, uint64_t address,
 			 uint32_t data)
 {
-	int ret;
+	struct kvm_irq_routing_entry *entry;
 
 	pthread_mutex_lock(&interrupts->lock);
-	ret = put_route(interrupts, gsi, address, data);
+	entry = entry_of(interrupts, gsi);
+	if (entry)
+		*entry = (struct kvm_irq_routing_entry){
+			.gsi = gsi,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = {.address_lo = (uint32_t)address,
+				  .address_hi = (uint32_t)(address >> 32),
+				  .data = data},
+		};
 	pthread_mutex_unlock(&interrupts->lock);
-	return ret;
+	return entry ? 0 : -ENOSPC;
 }
 
 int interrupts_publish(struct interrupts *interrupts)
@@ -151,14 +143,8 @@ int interrupts_publish(struct interrupts *interrupts)
 
 int interrupts_route(struct interrupts *interrupts, uint32_t gsi, uint64_t address, uint32_t data)
 {
-	int ret;
-
-	pthread_mutex_lock(&interrupts->lock);
-	ret = put_route(interrupts, gsi, address, data);
-	if (!ret)
-		ret = publish(interrupts);
-	pthread_mutex_unlock(&interrupts->lock);
-	return ret;
+	return interrupts_put_route(interrupts, gsi, address, data)
+		       ?: interrupts_publish(interrupts);
 }
 
 static int set_irqfd(struct interrupts *interrupts, uint32_t gsi, int eventfd, uint32_t flags)

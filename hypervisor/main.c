@@ -55,16 +55,13 @@ static int map_pages(const struct options *options, struct error *error)
 
 static int make_parts(struct error *error)
 {
-	int ret = interrupts_init(&machine.interrupts);
+	int ret = interrupts_init(&machine.interrupts)
+			  ?: serial_init(&machine.serial, machine.console)
+			  ?: events_init(&machine.events);
 
-	if (!ret)
-		ret = serial_init(&machine.serial, machine.console);
-	if (!ret)
-		ret = events_init(&machine.events);
-	if (!ret) {
-		machine.wake_fd = os_eventfd();
-		ret = machine.wake_fd < 0 ? machine.wake_fd : 0;
-	}
+	machine.wake_fd = ret ? -1 : os_eventfd();
+	if (!ret && machine.wake_fd < 0)
+		ret = machine.wake_fd;
 	if (ret < 0)
 		return error_set(error, -ret, "no eventfd: %s", strerror(-ret));
 	machine.vm = -1;

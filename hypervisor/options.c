@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,29 +27,20 @@ static const char usage[] =
 	"  --user ID          user and group to become (root only)\n"
 	"  --help, --version\n";
 
-enum {
-	OPTION_COMMAND = 256,
-	OPTION_DESCRIPTOR,
-	OPTION_STATUS,
-	OPTION_CONSOLE,
-	OPTION_KVM,
-	OPTION_KERNEL,
-	OPTION_INITRD,
-	OPTION_TAKE_OVER,
-	OPTION_USER,
-	OPTION_HELP,
-	OPTION_VERSION,
-};
+enum { OPTION_USER = 256, OPTION_HELP, OPTION_VERSION };
+
+/* A descriptor's option is where it goes to in struct options. */
+#define FD(member) ((int)offsetof(struct options, member))
 
 static const struct option table[] = {
-	{"command-fd", required_argument, NULL, OPTION_COMMAND},
-	{"descriptor-fd", required_argument, NULL, OPTION_DESCRIPTOR},
-	{"status-fd", required_argument, NULL, OPTION_STATUS},
-	{"console-fd", required_argument, NULL, OPTION_CONSOLE},
-	{"kvm-fd", required_argument, NULL, OPTION_KVM},
-	{"kernel-fd", required_argument, NULL, OPTION_KERNEL},
-	{"initrd-fd", required_argument, NULL, OPTION_INITRD},
-	{"take-over-fd", required_argument, NULL, OPTION_TAKE_OVER},
+	{"command-fd", required_argument, NULL, FD(command_fd)},
+	{"descriptor-fd", required_argument, NULL, FD(descriptor_fd)},
+	{"status-fd", required_argument, NULL, FD(status_fd)},
+	{"console-fd", required_argument, NULL, FD(console_fd)},
+	{"kvm-fd", required_argument, NULL, FD(kvm_fd)},
+	{"kernel-fd", required_argument, NULL, FD(kernel_fd)},
+	{"initrd-fd", required_argument, NULL, FD(initrd_fd)},
+	{"take-over-fd", required_argument, NULL, FD(take_over_fd)},
 	{"user", required_argument, NULL, OPTION_USER},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -82,26 +74,8 @@ static int parse_fd(const char *name, const char *text, int *fd, struct error *e
 
 static int *fd_of(struct options *options, int option)
 {
-	switch (option) {
-	case OPTION_COMMAND:
-		return &options->command_fd;
-	case OPTION_DESCRIPTOR:
-		return &options->descriptor_fd;
-	case OPTION_STATUS:
-		return &options->status_fd;
-	case OPTION_CONSOLE:
-		return &options->console_fd;
-	case OPTION_KVM:
-		return &options->kvm_fd;
-	case OPTION_KERNEL:
-		return &options->kernel_fd;
-	case OPTION_INITRD:
-		return &options->initrd_fd;
-	case OPTION_TAKE_OVER:
-		return &options->take_over_fd;
-	default:
-		return NULL;
-	}
+	_Static_assert(FD(user) < '?', "what getopt says of an error is no descriptor");
+	return option < FD(user) ? (int *)(void *)((char *)options + option) : NULL;
 }
 
 static int parse_one(struct options *options, int option, const char *name, struct error *error)
@@ -130,8 +104,8 @@ static int parse_one(struct options *options, int option, const char *name, stru
 /* Kernel and initrd come from where the guest does. */
 static bool is_needed(const struct options *options, int option)
 {
-	return option != OPTION_INITRD && option != OPTION_TAKE_OVER &&
-	       (option != OPTION_KERNEL || options->take_over_fd < 0);
+	return option != FD(initrd_fd) && option != FD(take_over_fd) &&
+	       (option != FD(kernel_fd) || options->take_over_fd < 0);
 }
 
 static int check_complete(struct options *options, struct error *error)

@@ -44,7 +44,7 @@ static void release(struct slot *slot)
 
 static int insert(struct slot *slot, struct vfu_client *client, struct error *error)
 {
-	int express, ret = slot_inquire(slot, client, error);
+	int ret = slot_inquire(slot, client, error);
 
 	if (ret < 0) {
 		error_prefix(error, "slot %u: the card", slot->number);
@@ -52,8 +52,7 @@ static int insert(struct slot *slot, struct vfu_client *client, struct error *er
 		vfu_client_destroy(client);
 		return ret;
 	}
-	express = pci_find_capability(slot->config, PCI_CAP_EXPRESS, 12);
-	slot->express = express > 0 ? (uint8_t)express : 0;
+	slot->express = pci_find_capability(slot->config, PCI_CAP_EXPRESS, 12);
 	pthread_mutex_lock(&slot->lock);
 	slot->client = client;
 	slot_forget(slot);

@@ -50,8 +50,8 @@ struct slot {
 	uint8_t config[PCI_CONFIG_SIZE]; /* as it was when the card was inserted */
 	uint32_t config_size;
 	bool can_reset;
-	uint32_t irqs;	 /* interrupt indexes */
-	uint8_t express; /* offset of the PCI Express capability; 0: none */
+	uint32_t irqs; /* interrupt indexes */
+	int express;   /* offset of the PCI Express capability; negative: none */
 	uint16_t command;
 	uint64_t sizes[PCI_BARS];
 	uint32_t types[PCI_BARS];

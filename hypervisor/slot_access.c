@@ -156,7 +156,7 @@ static void note_byte(struct slot *slot, uint32_t offset, uint8_t value)
 		slot->msix.enabled = value & PCI_MSIX_CONTROL_ENABLE >> 8;
 		slot->msix.function_masked = value & PCI_MSIX_CONTROL_MASK >> 8;
 		vectors_update(&slot->vectors, &slot->msix, slot->client);
-	} else if (slot->express && offset == slot->express + EXPRESS_CONTROL + 1 &&
+	} else if (slot->express > 0 && offset == (uint32_t)slot->express + EXPRESS_CONTROL + 1 &&
 		   value & EXPRESS_RESET) {
 		slot_forget(slot);
 	}

@@ -108,7 +108,7 @@ static int take_link(struct slot *slot, const struct handover_slot *state, struc
 /* What follows from configuration space is found there again, not believed. */
 static int take_card(struct slot *slot, const struct handover_slot *state, const uint8_t *table)
 {
-	int express, ret;
+	int ret;
 
 	slot->config_size = state->config_size;
 	slot->irqs = state->irqs;
@@ -119,11 +119,9 @@ static int take_card(struct slot *slot, const struct handover_slot *state, const
 	memcpy(slot->types, state->types, sizeof(slot->types));
 	if (slot->config_size < PCI_CONFIG_SIZE || slot->config_size > PCI_ECAM_SIZE)
 		return -EPROTO;
-	express = pci_find_capability(slot->config, PCI_CAP_EXPRESS, 12);
-	slot->express = express > 0 ? (uint8_t)express : 0;
-	ret = pci_bars_init(slot->bars, slot->sizes, slot->types);
-	if (!ret)
-		ret = pci_msix_find(&slot->msix, slot->config, slot->sizes);
+	slot->express = pci_find_capability(slot->config, PCI_CAP_EXPRESS, 12);
+	ret = pci_bars_init(slot->bars, slot->sizes, slot->types)
+		      ?: pci_msix_find(&slot->msix, slot->config, slot->sizes);
 	if (ret < 0 || slot->msix.vectors != state->vectors)
 		return -EPROTO;
 	pci_bars_write(slot->bars, PCI_BAR0, state->bars, sizeof(state->bars));
@@ -150,11 +148,9 @@ int slot_restore(struct slot *slot, struct peer *peer)
 	slot->awaited = state.flags & HANDOVER_AWAITED;
 	if (state.state != STATUS_SLOT_PRESENT && state.state != STATUS_SLOT_EJECTING)
 		return 0;
-	ret = take_link(slot, &state, peer);
-	if (!ret)
-		ret = take_card(slot, &state,
-				handover_find(&peer->record, HANDOVER_TABLE, &length));
-	return ret;
+	return take_link(slot, &state, peer)
+		       ?: take_card(slot, &state,
+				    handover_find(&peer->record, HANDOVER_TABLE, &length));
 }
 
 int slot_restore_vectors(struct slot *slot, struct peer *peer)

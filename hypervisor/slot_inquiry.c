@@ -103,9 +103,8 @@ static int fetch_doorbells(struct slot *slot, struct vfu_client *client, uint64_
 /* What changes after the first of this is told. */
 static int begin_doorbells(struct slot *slot, struct vfu_client *client, uint64_t begun)
 {
-	int ret = doorbells_listen(&slot->doorbells, client, slot->irqs);
-
-	return ret < 0 ? ret : fetch_doorbells(slot, client, begun);
+	return doorbells_listen(&slot->doorbells, client, slot->irqs)
+		       ?: fetch_doorbells(slot, client, begun);
 }
 
 void slot_refresh_doorbells(struct slot *slot)
@@ -134,35 +133,32 @@ static int step(uint64_t begun, int ret, const char *why, struct error *error)
 	return ret < 0 ? error_set(error, EPROTO, "%s", why) : 0;
 }
 
+static int describe(struct slot *slot, struct vfu_client *client, uint64_t begun,
+		    struct error *error)
+{
+	return vfu_client_negotiate(client, error)
+		       ?: step(begun, fetch_info(slot, client), "it is no PCI function", error)
+		       ?: step(begun, fetch_config(slot, client, begun),
+			       "its configuration space cannot be read", error)
+		       ?: step(begun, fetch_bars(slot, client, begun),
+			       "its base address registers make no sense", error)
+		       ?: find_vectors(slot, client, error);
+}
+
 /* In the order in which one thing depends on the other. */
 int slot_inquire(struct slot *slot, struct vfu_client *client, struct error *error)
 {
 	uint64_t begun = os_now();
-	int ret = vfu_client_negotiate(client, error);
 
-	if (!ret)
-		ret = step(begun, fetch_info(slot, client), "it is no PCI function", error);
-	if (!ret)
-		ret = step(begun, fetch_config(slot, client, begun),
-			   "its configuration space cannot be read", error);
-	if (!ret)
-		ret = step(begun, fetch_bars(slot, client, begun),
-			   "its base address registers make no sense", error);
-	if (!ret)
-		ret = find_vectors(slot, client, error);
-	if (!ret)
-		ret = vectors_create(&slot->vectors, &slot->msix, &slot->machine->interrupts,
-				     error);
-	if (!ret)
-		ret = step(begun, begin_doorbells(slot, client, begun),
-			   "its doorbells cannot be read", error);
-	if (!ret)
-		ret = step(begun, share_memory(&slot->machine->memory, client),
-			   "it does not take the instance's memory", error);
-	if (!ret)
-		ret = step(begun, slot->can_reset ? vfu_client_reset(client) : 0,
-			   "it cannot be reset", error);
-	return ret;
+	return describe(slot, client, begun, error)
+		       ?: vectors_create(&slot->vectors, &slot->msix, &slot->machine->interrupts,
+					 error)
+		       ?: step(begun, begin_doorbells(slot, client, begun),
+			       "its doorbells cannot be read", error)
+		       ?: step(begun, share_memory(&slot->machine->memory, client),
+			       "it does not take the instance's memory", error)
+		       ?: step(begun, slot->can_reset ? vfu_client_reset(client) : 0,
+			       "it cannot be reset", error);
 }
 
 /* ---- another process for the same card ---- */
@@ -193,18 +189,8 @@ static int compare(struct slot *slot, struct vfu_client *client, uint64_t begun,
 		   struct error *error)
 {
 	struct slot now = {.machine = slot->machine, .number = slot->number};
-	int ret = vfu_client_negotiate(client, error);
+	int ret = describe(&now, client, begun, error);
 
-	if (!ret)
-		ret = step(begun, fetch_info(&now, client), "it is no PCI function", error);
-	if (!ret)
-		ret = step(begun, fetch_config(&now, client, begun),
-			   "its configuration space cannot be read", error);
-	if (!ret)
-		ret = step(begun, fetch_bars(&now, client, begun),
-			   "its base address registers make no sense", error);
-	if (!ret)
-		ret = find_vectors(&now, client, error);
 	if (!ret && !is_same(slot, &now))
 		ret = error_set(error, EPROTO, "it is not what was in the slot before");
 	/* Another program may tell of its doorbells where the last one could not. */
@@ -239,20 +225,17 @@ static int set_going(struct slot *slot, struct vfu_client *client, uint64_t begu
 int slot_resume(struct slot *slot, struct vfu_client *client, struct error *error)
 {
 	uint64_t begun = os_now();
-	int ret = compare(slot, client, begun, error);
+	int ret = compare(slot, client, begun, error)
+			  ?: step(begun, share_memory(&slot->machine->memory, client),
+				  "it does not take the instance's memory", error)
+			  ?: step(begun, rebind(slot, client), "it does not take its interrupts",
+				  error)
+			  ?: step(begun, begin_doorbells(slot, client, begun),
+				  "its doorbells cannot be read", error)
+			  ?: step(begun, set_going(slot, client, begun), "it does not go on",
+				  error);
 
 	if (!ret)
-		ret = step(begun, share_memory(&slot->machine->memory, client),
-			   "it does not take the instance's memory", error);
-	if (!ret)
-		ret = step(begun, rebind(slot, client), "it does not take its interrupts", error);
-	if (!ret)
-		ret = step(begun, begin_doorbells(slot, client, begun),
-			   "its doorbells cannot be read", error);
-	if (!ret)
-		ret = step(begun, set_going(slot, client, begun), "it does not go on", error);
-	if (ret)
-		return ret;
-	slot_update_windows(slot);
-	return 0;
+		slot_update_windows(slot);
+	return ret;
 }

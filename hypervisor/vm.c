@@ -54,13 +54,11 @@ static int create_vcpu(struct machine *machine, unsigned index)
 
 static int connect_lines(struct machine *machine)
 {
-	int ret = interrupts_start(&machine->interrupts, machine->vm);
+	struct interrupts *interrupts = &machine->interrupts;
 
-	if (!ret)
-		ret = interrupts_connect(&machine->interrupts, GSI_SERIAL, machine->serial.fd);
-	if (!ret)
-		ret = interrupts_connect(&machine->interrupts, GSI_EVENTS, machine->events.fd);
-	return ret;
+	return interrupts_start(interrupts, machine->vm)
+		       ?: interrupts_connect(interrupts, GSI_SERIAL, machine->serial.fd)
+		       ?: interrupts_connect(interrupts, GSI_EVENTS, machine->events.fd);
 }
 
 static int create(struct machine *machine)
@@ -71,11 +69,10 @@ static int create(struct machine *machine)
 		ret = give_memory(machine);
 	for (unsigned i = 0; !ret && i < machine->cpus; i++)
 		ret = create_vcpu(machine, i);
-	if (!ret)
-		ret = arch_vm_finish(machine);
-	if (!ret)
-		ret = connect_lines(machine);
-	return ret;
+	if (ret < 0)
+		return ret;
+	arch_vm_finish(machine);
+	return connect_lines(machine);
 }
 
 int vm_create(struct machine *machine, struct error *error)

@@ -162,17 +162,14 @@ int boot_pvh(struct machine *machine, uint64_t file_size, struct error *error)
 	unsigned count = 0;
 	uint32_t entry = 0;
 	uint64_t end = 0;
-	int ret = read_segments(machine, segments, &count, error);
+	int ret = read_segments(machine, segments, &count, error)
+			  ?: read_entry(machine, segments, count, &entry, error)
+			  ?: load_segments(machine, segments, count, file_size, &end, error)
+			  ?: boot_load_initrd(machine, end, 4 * GIB, &initrd, error);
 
-	if (!ret)
-		ret = read_entry(machine, segments, count, &entry, error);
-	if (!ret)
-		ret = load_segments(machine, segments, count, file_size, &end, error);
-	if (!ret)
-		ret = boot_load_initrd(machine, end, 4 * GIB, &initrd, error);
 	if (ret < 0)
 		return ret;
 	put_start_info(machine, &initrd);
-	ret = cpu_enter_pvh(machine, entry);
+	ret = cpu_enter(machine, CPU_ENTRY_PVH, entry);
 	return ret < 0 ? error_set(error, -ret, "KVM refuses the first vCPU's registers") : 0;
 }

@@ -247,7 +247,7 @@ int arch_vm_create(struct machine *machine)
 	((4096 - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
 
 /* KVM keeps writes to the serial port's data register, if it can. */
-int arch_vm_finish(struct machine *machine)
+void arch_vm_finish(struct machine *machine)
 {
 	struct kvm_coalesced_mmio_zone zone = {.addr = PORT_SERIAL, .size = 1, .pio = 1};
 	uint8_t *run = (uint8_t *)machine->vcpus[0].run;
@@ -256,9 +256,8 @@ int arch_vm_finish(struct machine *machine)
 	if (page <= 0 || (size_t)page * 4096 + 4096 > machine->run_size ||
 	    ioctl(machine->options.kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) <= 0 ||
 	    ioctl(machine->vm, KVM_REGISTER_COALESCED_MMIO, &zone) < 0)
-		return 0;
+		return;
 	serial_use_kept(&machine->serial, (void *)(run + page * 4096), KEPT_ENTRIES, PORT_SERIAL);
-	return 0;
 }
 
 static int set_cpuid(struct vcpu *vcpu)
@@ -377,40 +376,28 @@ static void set_page_tables(struct machine *machine)
 		tables[1024 + i] = i << 21 | large;
 }
 
-static int set_registers(int fd, const struct kvm_sregs *sregs, const struct kvm_regs *regs)
+int cpu_enter(struct machine *machine, enum cpu_entry kind, uint64_t entry)
 {
-	if (ioctl(fd, KVM_SET_SREGS, sregs) < 0 || ioctl(fd, KVM_SET_REGS, regs) < 0)
-		return -errno;
-	return 0;
-}
-
-int cpu_enter_linux(struct machine *machine, uint64_t entry)
-{
+	bool is_long = kind == CPU_ENTRY_LINUX;
 	int fd = machine->vcpus[0].fd;
-	struct kvm_regs regs = {.rip = entry, .rsi = LAYOUT_ZERO_PAGE, .rflags = RFLAGS_1};
+	struct kvm_regs regs = {.rip = entry, .rflags = RFLAGS_1};
 	struct kvm_sregs sregs;
 
 	if (ioctl(fd, KVM_GET_SREGS, &sregs) < 0)
 		return -errno;
-	set_segments(machine, &sregs, true);
-	set_page_tables(machine);
-	sregs.cr0 = CR0_PE | CR0_ET | CR0_PG;
-	sregs.cr3 = LAYOUT_PAGE_TABLES;
-	sregs.cr4 = CR4_PAE;
-	sregs.efer = EFER_LME | EFER_LMA;
-	return set_registers(fd, &sregs, &regs);
-}
-
-int cpu_enter_pvh(struct machine *machine, uint32_t entry)
-{
-	int fd = machine->vcpus[0].fd;
-	struct kvm_regs regs = {.rip = entry, .rbx = LAYOUT_PVH_INFO, .rflags = RFLAGS_1};
-	struct kvm_sregs sregs;
-
-	if (ioctl(fd, KVM_GET_SREGS, &sregs) < 0)
-		return -errno;
-	set_segments(machine, &sregs, false);
+	set_segments(machine, &sregs, is_long);
 	sregs.cr0 = CR0_PE | CR0_ET;
 	sregs.cr4 = 0;
-	return set_registers(fd, &sregs, &regs);
+	if (is_long) {
+		set_page_tables(machine);
+		sregs.cr0 |= CR0_PG;
+		sregs.cr3 = LAYOUT_PAGE_TABLES;
+		sregs.cr4 = CR4_PAE;
+		sregs.efer = EFER_LME | EFER_LMA;
+		regs.rsi = LAYOUT_ZERO_PAGE;
+	} else {
+		regs.rbx = LAYOUT_PVH_INFO;
+	}
+	return ioctl(fd, KVM_SET_SREGS, &sregs) < 0 || ioctl(fd, KVM_SET_REGS, &regs) < 0 ? -errno
+											  : 0;
 }

@@ -15,10 +15,12 @@
 struct machine;
 struct vcpu;
 
-/* Linux's 64-bit boot protocol: long mode, identity mapped, RSI = zero page. */
-int cpu_enter_linux(struct machine *machine, uint64_t entry);
-/* PVH: 32-bit protected mode without paging, EBX = start info. */
-int cpu_enter_pvh(struct machine *machine, uint32_t entry);
+enum cpu_entry {
+	CPU_ENTRY_LINUX, /* its 64-bit boot protocol: long mode, identity mapped, RSI = zero page */
+	CPU_ENTRY_PVH,	 /* 32-bit protected mode without paging, EBX = start info */
+};
+
+int cpu_enter(struct machine *machine, enum cpu_entry kind, uint64_t entry);
 
 /* Guests run no guests of their own. */
 bool cpu_hides_nesting(const struct kvm_cpuid2 *cpuid);

@@ -298,10 +298,8 @@ int arch_restore_vm(const struct machine *machine, const struct handover_record 
 		if (!ret && ioctl(machine->vm, KVM_SET_IRQCHIP, &chip) < 0)
 			ret = -errno;
 	}
-	if (!ret)
-		ret = handover_take(record, TAG_CLOCK, &clock, sizeof(clock));
-	if (!ret)
-		ret = set_clock(machine, &clock);
+	ret = ret ?: handover_take(record, TAG_CLOCK, &clock, sizeof(clock))
+			     ?: set_clock(machine, &clock);
 	return ret ? error_set(error, -ret, "interrupt controllers and clock: %s", strerror(-ret))
 		   : 0;
 }

@@ -23,17 +23,10 @@ void acpi_put(struct machine *of)
 	(void)of;
 }
 
-int cpu_enter_linux(struct machine *of, uint64_t entry)
+int cpu_enter(struct machine *of, enum cpu_entry kind, uint64_t entry)
 {
-	if (!memory_at(&of->memory, entry, 1))
+	if (kind == CPU_ENTRY_LINUX && !memory_at(&of->memory, entry, 1))
 		abort();
-	return 0;
-}
-
-int cpu_enter_pvh(struct machine *of, uint32_t entry)
-{
-	(void)of;
-	(void)entry;
 	return 0;
 }
 
