@@ -156,9 +156,8 @@ static void open_key(struct key *key)
 static int open_slot(struct machine *machine, struct slot *slot)
 {
 	int ret = watch_adopt(&slot->watch, STATUS_CARD, machine->loop);
-	int other = slot->successor.pid
-			    ? watch_adopt(&slot->successor, STATUS_CARD, machine->loop)
-			    : 0;
+	int other =
+		slot->successor.pid ? watch_adopt(&slot->successor, STATUS_CARD, machine->loop) : 0;
 
 	if (ret == 0)
 		ret = other;
@@ -200,9 +199,9 @@ static int open_machine(struct unit *unit, struct machine *machine)
 {
 	struct upgrade *upgrade = &machine->upgrade;
 	int ret = watch_adopt(&machine->hypervisor, STATUS_HYPERVISOR, unit->fleet->loop);
-	int other = upgrade->other.pid ? watch_adopt(&upgrade->other, STATUS_HYPERVISOR,
-						     unit->fleet->loop)
-				       : 0;
+	int other = upgrade->other.pid
+			    ? watch_adopt(&upgrade->other, STATUS_HYPERVISOR, unit->fleet->loop)
+			    : 0;
 
 	if (ret == 0)
 		ret = other;

@@ -156,9 +156,10 @@ void host_update_adopt(struct fleet *fleet, struct keep_record *from, enum keep_
 void host_update_adopted(struct fleet *fleet)
 {
 	if (fleet->update.step == HOST_UPDATE_NONE)
-		answer_all(fleet, EAGAIN,
-			   "the controller was started again meanwhile; see what has come of it, and "
-			   "ask again");
+		answer_all(
+			fleet, EAGAIN,
+			"the controller was started again meanwhile; see what has come of it, and "
+			"ask again");
 }
 
 /* The keeper has died before it has done it. */

@@ -164,9 +164,10 @@ struct machine {
 	machine_answer_fn answer;
 	void *answer_context;
 
-	void (*remember)(void *answer_context); /* the caller's, as `alarms`; what changed is kept */
-	struct alarms *alarms; /* the caller's, who sets it after the launch; NULL: none */
-	bool compromised;      /* one of its programs did what none of ours does */
+	void (*remember)(
+		void *answer_context); /* the caller's, as `alarms`; what changed is kept */
+	struct alarms *alarms;	       /* the caller's, who sets it after the launch; NULL: none */
+	bool compromised;	       /* one of its programs did what none of ours does */
 
 	enum machine_state state;
 	struct cgroups cgroups;

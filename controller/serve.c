@@ -48,7 +48,7 @@ struct serve {
 	struct keeper_start keeper;
 	struct adopted adopted;
 	bool keeper_gone;
-	uint64_t keeper_at; /* when another one may be started, or was started last */
+	uint64_t keeper_at;   /* when another one may be started, or was started last */
 	struct anchor anchor; /* of the fleet's audit log */
 	struct fleet fleet;
 	struct server server;

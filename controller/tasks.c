@@ -242,8 +242,8 @@ int tasks_resize(struct machine *machine, const char *name, uint64_t size, uint6
 		error_prefix(error, CARD_FORMAT, CARD(slot));
 		return ret;
 	}
-	begin(machine, slot, TASK_RESIZING,
-	      (struct command){.verb = COMMAND_RESIZE, .size = size}, ticket);
+	begin(machine, slot, TASK_RESIZING, (struct command){.verb = COMMAND_RESIZE, .size = size},
+	      ticket);
 	return 0;
 }
 

@@ -20,9 +20,9 @@
 #include "os/fd.h"
 #include "os/spawn.h"
 
-#define SERVED_LONG NS_PER_S	   /* one that has done so has not failed */
+#define SERVED_LONG NS_PER_S	    /* one that has done so has not failed */
 #define READY_TIME  (10 * NS_PER_S) /* for a program that is to take another's place */
-#define SEND_TIME_S 5		   /* a controller that does not listen holds nobody up for longer */
+#define SEND_TIME_S 5 /* a controller that does not listen holds nobody up for longer */
 
 static const uint64_t pauses[] = {0, 10 * NS_PER_MS, 100 * NS_PER_MS, NS_PER_S};
 
@@ -71,8 +71,7 @@ static int spawn(struct charge *charge)
 
 static void later(struct charge *charge)
 {
-	charge->start_at =
-		os_now() + pauses[min_u64(charge->failures++, ARRAY_LEN(pauses) - 1)];
+	charge->start_at = os_now() + pauses[min_u64(charge->failures++, ARRAY_LEN(pauses) - 1)];
 }
 
 static void go_back(struct charge *charge)

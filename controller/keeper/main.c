@@ -95,8 +95,7 @@ static int answer(struct keeper *keeper, const struct keep_head *head, const cha
 		{.iov_base = (void *)(uintptr_t)head, .iov_len = sizeof(*head)},
 		{.iov_base = (void *)(uintptr_t)bytes, .iov_len = head->length},
 	};
-	ssize_t sent =
-		os_send(keeper->charge.socket, iov, head->length ? 2 : 1, fds, fd_count, 0);
+	ssize_t sent = os_send(keeper->charge.socket, iov, head->length ? 2 : 1, fds, fd_count, 0);
 
 	if (sent < 0)
 		charge_end_process(&keeper->charge);
@@ -354,9 +353,8 @@ static int begin(struct keeper *keeper, const struct start *start)
 		ret = renew_read(&keeper->records, start->records);
 	if (ret < 0)
 		return ret;
-	return start->socket >= 0
-		       ? charge_adopt(&keeper->charge, start->socket, start->controller)
-		       : charge_start(&keeper->charge);
+	return start->socket >= 0 ? charge_adopt(&keeper->charge, start->socket, start->controller)
+				  : charge_start(&keeper->charge);
 }
 
 int main(int argc, char **argv)

@@ -13,7 +13,8 @@
  *   REPLACE, descriptor ------------------------> kills it, and starts this program in its place;
  *                                                 the old one again if that does not get READY
  *   RENEW, descriptor --------------------------> goes on as that program, with all records
- *   ENDING -------------------------------------> it has nothing left to do: the keeper ends with it
+ *   ENDING -------------------------------------> it has nothing left to do: the keeper ends with
+ * it
  *
  * A SOCK_SEQPACKET pair: a message is a head and `length` bytes. The keeper speaks only when it was
  * asked, so that each answer is the next message. When the controller has died, its children become
@@ -49,14 +50,15 @@ enum keep_verb {
 enum keep_outcome {
 	KEEP_NOT_REPLACED, /* none was asked for, or that is long ago */
 	KEEP_REPLACED,	   /* who asks is the other program */
-	KEEP_WENT_BACK, /* the other program did not get READY */
+	KEEP_WENT_BACK,	   /* the other program did not get READY */
 };
 
 struct keep_head {
 	uint32_t magic;
 	uint32_t verb;
 	uint64_t key; /* PUT, DROP, RECORD */
-	/* PUT, RECORD: the processes that it is about, 0 behind the last; WAIT, EXITED: the first. */
+	/* PUT, RECORD: the processes that it is about, 0 behind the last; WAIT, EXITED: the first.
+	 */
 	int32_t pids[KEEP_PIDS_MAX];
 	/* EXITED: CLD_EXITED, ... of waitid(2), or 0: it is not known; END: enum keep_outcome. */
 	int32_t code;

@@ -271,11 +271,12 @@ static void an_order_to_stop_is_not_lost(void **state)
 	/* SHUTDOWN waits behind SYNC when the next one is killed as well. */
 	sh("kill -STOP $(echo %s | cut -d' ' -f1)", processes_of("web"));
 	kill_daemon();
-	assert_int_equal(sh("(./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert operator.pem "
-			    "--key operator.key stop web >late 2>&1 &); for i in $(seq 100); do "
-			    "tail -qn 1 audit/*.log | grep -q '\"stop\"' && break; sleep 0.02; done",
-			    port),
-			 0);
+	assert_int_equal(
+		sh("(./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert operator.pem "
+		   "--key operator.key stop web >late 2>&1 &); for i in $(seq 100); do "
+		   "tail -qn 1 audit/*.log | grep -q '\"stop\"' && break; sleep 0.02; done",
+		   port),
+		0);
 	usleep(200000);
 	kill_daemon();
 	sh("pkill -CONT -f '^karuta-hypervisor'");
