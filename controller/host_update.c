@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "fleet.h"
+#include "measure.h"
 #include "os/fd.h"
 #include "programs.h"
 #include "remember.h"
@@ -204,7 +205,7 @@ static bool is_installed(const struct part *part)
 	CLEANUP_CLOSE int installed =
 		programs_open(name, part->slot ? MANIFEST_CARD : MANIFEST_HYPERVISOR, &error);
 
-	return installed >= 0 && programs_same(runs, installed);
+	return installed >= 0 && measured_same(runs, installed);
 }
 
 /* What is in its memory would be lost, or it is on its way out. */

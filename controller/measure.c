@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "measure.h"
@@ -42,4 +43,22 @@ void measured_free(struct measured *measured)
 {
 	os_close(&measured->sealed);
 	*measured = MEASURED_NONE;
+}
+
+bool measured_same(int one, int other)
+{
+	struct stat first, second;
+	void *first_bytes = NULL, *second_bytes = NULL;
+	bool same = false;
+	uint64_t size;
+
+	if (fstat(one, &first) < 0 || fstat(other, &second) < 0 || first.st_size != second.st_size)
+		return false;
+	size = (uint64_t)first.st_size;
+	if (os_map(one, 0, size, false, &first_bytes) == 0 &&
+	    os_map(other, 0, size, false, &second_bytes) == 0)
+		same = !memcmp(first_bytes, second_bytes, size);
+	os_unmap(first_bytes, size);
+	os_unmap(second_bytes, size);
+	return same;
 }

@@ -3,6 +3,7 @@
 #ifndef KARUTA_CONTROLLER_MEASURE_H
 #define KARUTA_CONTROLLER_MEASURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "trust/digest.h"
@@ -19,5 +20,7 @@ struct measured {
  * not a file. */
 int measure(int file, const char *name, struct measured *measured);
 void measured_free(struct measured *measured);
+/* Have these two sealed copies the same content? */
+bool measured_same(int one, int other);
 
 #endif

@@ -15,7 +15,6 @@
 #include "measure.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/memfd.h"
 #include "programs.h"
 #include "quarantine.h"
 #include "state.h"
@@ -582,22 +581,4 @@ int programs_open_path(const char *path, const char *program, enum manifest_role
 	if (ret == 0)
 		ret = judge(look, path, program, role, &measured, error);
 	return take(&measured, look_end(look, ret, error));
-}
-
-bool programs_same(int one, int other)
-{
-	struct stat first, second;
-	void *first_bytes = NULL, *second_bytes = NULL;
-	bool same = false;
-	uint64_t size;
-
-	if (fstat(one, &first) < 0 || fstat(other, &second) < 0 || first.st_size != second.st_size)
-		return false;
-	size = (uint64_t)first.st_size;
-	if (os_map(one, 0, size, false, &first_bytes) == 0 &&
-	    os_map(other, 0, size, false, &second_bytes) == 0)
-		same = !memcmp(first_bytes, second_bytes, size);
-	os_unmap(first_bytes, size);
-	os_unmap(second_bytes, size);
-	return same;
 }

@@ -66,7 +66,5 @@ int programs_open(const char *program, enum manifest_role role, struct error *er
  */
 int programs_open_path(const char *path, const char *program, enum manifest_role role,
 		       struct error *error);
-/* Have these two, both measured, the same content? */
-bool programs_same(int one, int other);
 
 #endif

@@ -46,6 +46,32 @@ static const char *processes_of(const char *name)
 	return text[turn];
 }
 
+/* Its processes are in `before`. */
+static void launch_web(char before[256])
+{
+	write_spec("web", "GOOD", "good");
+	MUST("launch web.json keys=5:key");
+	snprintf(before, 256, "%s", processes_of("web"));
+}
+
+static unsigned release = 1;
+
+/* Another program in the place of one, in a release of its own. */
+static void install(const char *program, const char *what)
+{
+	assert_int_equal(sh("mv karuta-%s good && %s karuta-%s && chmod 755 karuta-%s", program,
+			    what, program, program),
+			 0);
+	assert_int_equal(sign(".", ++release), 0);
+}
+
+static void put_back(const char *program)
+{
+	assert_int_equal(sh("mv good karuta-%s", program), 0);
+	assert_int_equal(sign(".", ++release), 0);
+	wait_daemon();
+}
+
 static void kill_daemon(void)
 {
 	pid_t before = daemon_pid;
@@ -114,9 +140,7 @@ static void a_card_that_died_meanwhile_is_started_again(void **state)
 	pid_t old;
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
-	MUST("launch web.json keys=5:key");
-	snprintf(before, sizeof(before), "%s", processes_of("web"));
+	launch_web(before);
 	old = daemon_pid;
 	/* It does not see it. */
 	kill(old, SIGSTOP);
@@ -211,9 +235,7 @@ static void a_keeper_that_is_killed_is_replaced(void **state)
 	char before[256];
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
-	MUST("launch web.json keys=5:key");
-	snprintf(before, sizeof(before), "%s", processes_of("web"));
+	launch_web(before);
 	kill(keeper_pid, SIGKILL);
 	wait_end(keeper_pid);
 	for (unsigned i = 0; i < 200 && sh("grep -q 'there is another keeper' notes") != 0; i++)
@@ -292,9 +314,7 @@ static void with_both_all_ends_and_comes_back(void **state)
 	char before[256];
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
-	MUST("launch web.json keys=5:key");
-	snprintf(before, sizeof(before), "%s", processes_of("web"));
+	launch_web(before);
 	kill(keeper_pid, SIGKILL);
 	kill(daemon_pid, SIGKILL);
 	wait_end(keeper_pid);
@@ -340,9 +360,7 @@ static void the_controller_is_replaced(void **state)
 	char before[256];
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
-	MUST("launch web.json keys=5:key");
-	snprintf(before, sizeof(before), "%s", processes_of("web"));
+	launch_web(before);
 	assert_int_equal(CALL("operator", "update-host"), 1);
 	assert_true(says("update-host needs the role admin"));
 	assert_int_equal(UPDATE_HOST("part=controller"), 0);
@@ -359,16 +377,11 @@ static void one_that_is_of_no_use_is_not_kept(void **state)
 	char before[256];
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
-	MUST("launch web.json keys=5:key");
-	snprintf(before, sizeof(before), "%s", processes_of("web"));
-	assert_int_equal(sh("mv karuta-controller good && cp /bin/false karuta-controller"), 0);
-	assert_int_equal(sign(".", 1), 0);
+	launch_web(before);
+	install("controller", "cp /bin/false");
 	assert_int_equal(UPDATE_HOST(""), 1);
 	assert_true(says("the new controller did not get ready; the old one goes on"));
-	assert_int_equal(sh("mv good karuta-controller"), 0);
-	assert_int_equal(sign(".", 1), 0);
-	wait_daemon();
+	put_back("controller");
 	assert_string_equal(processes_of("web"), before);
 	MUST("stop web");
 }
@@ -376,15 +389,10 @@ static void one_that_is_of_no_use_is_not_kept(void **state)
 static void nor_is_one_that_cannot_be_executed(void **state)
 {
 	(void)state;
-	assert_int_equal(sh("mv karuta-controller good && echo nonsense >karuta-controller && "
-			    "chmod 755 karuta-controller"),
-			 0);
-	assert_int_equal(sign(".", 1), 0);
+	install("controller", "echo nonsense >");
 	assert_int_equal(UPDATE_HOST("part=controller"), 1);
 	assert_true(says("the new controller did not get ready; the old one goes on"));
-	assert_int_equal(sh("mv good karuta-controller"), 0);
-	assert_int_equal(sign(".", 1), 0);
-	wait_daemon();
+	put_back("controller");
 }
 
 static void a_release_comes_one_part_after_the_other(void **state)
@@ -399,18 +407,21 @@ static void a_release_comes_one_part_after_the_other(void **state)
 	MUST("attach web n.json");
 	snprintf(before, sizeof(before), "%s", processes_of("web"));
 	assert_int_equal(UPDATE_HOST(""), 0);
-	assert_string_equal(output, "release 1: the controller, its keeper and 0 hypervisors and "
-				    "cards were updated, 3 had it already\n");
+	assert_string_equal(strchr(output, ':'),
+			    ": the controller, its keeper and 0 hypervisors and "
+			    "cards were updated, 3 had it already\n");
 	wait_daemon();
 	assert_string_equal(processes_of("web"), before);
 	/* A release in which hypervisor and volumes are others. */
 	assert_int_equal(sh("for i in hypervisor card-volume; do cp karuta-$i new && echo >>new && "
 			    "mv new karuta-$i; done"),
 			 0);
-	assert_int_equal(sign(".", 2), 0);
+	assert_int_equal(sign(".", ++release), 0);
 	assert_int_equal(UPDATE_HOST(""), 0);
-	assert_string_equal(output, "release 2: the controller, its keeper and 2 hypervisors and "
-				    "cards were updated, 1 had it already\n");
+	assert_int_equal(atoi(output + strlen("release ")), release);
+	assert_string_equal(strchr(output, ':'),
+			    ": the controller, its keeper and 2 hypervisors and "
+			    "cards were updated, 1 had it already\n");
 	wait_daemon();
 	assert_int_not_equal(daemon_pid, old);
 	after = processes_of("web");
@@ -425,16 +436,11 @@ static void a_part_that_does_not_get_healthy_is_what_it_was(void **state)
 	char before[256];
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
-	MUST("launch web.json keys=5:key");
-	snprintf(before, sizeof(before), "%s", processes_of("web"));
-	assert_int_equal(sh("mv karuta-card-volume good && cp /bin/false karuta-card-volume"), 0);
-	assert_int_equal(sign(".", 2), 0);
+	launch_web(before);
+	install("card-volume", "cp /bin/false");
 	assert_int_equal(UPDATE_HOST(""), 1);
 	assert_true(says("card v of web") && says("it is what it was, 0 others were updated"));
-	assert_int_equal(sh("mv good karuta-card-volume"), 0);
-	assert_int_equal(sign(".", 2), 0);
-	wait_daemon();
+	put_back("card-volume");
 	assert_string_equal(processes_of("web"), before);
 	MUST("stop web");
 }
