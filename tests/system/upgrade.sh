@@ -121,10 +121,11 @@ ahead() {
 }
 
 check "Linux comes up and verifies" wait_for 120 heard round
-updated=0
+updated=0 cards=0
 first=$(ahead)
 for ((i = 1; i <= rounds; i++)); do
 	update upgrade --hypervisor && updated=$((updated + 1))
+	update upgrade data && cards=$((cards + 1))
 	seen=$(verified)
 	wait_for 30 more || break
 	sleep 0.$((RANDOM % 10))
@@ -132,6 +133,7 @@ done
 drift=$(($(ahead) - first))
 check "the guest's clock is where it would be (${drift}0 ms)" test $drift -gt -100 -a $drift -lt 100
 check "the hypervisor was updated $rounds times ($updated)" test $updated = "$rounds"
+check "and the card ($cards)" test $cards = "$rounds"
 # The guest lets the card wait, and the card is started again by the one program or the other.
 kill_volume_card
 karuta-controller update upgrade --hypervisor >late 2>&1
