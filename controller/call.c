@@ -26,6 +26,7 @@
 #define DEFAULT_PORT	"4747"
 #define DEFAULT_SECONDS 90u
 #define STRANGE_SECONDS 5u /* with one that has not shown who it is, and goes away */
+#define RESETS_MAX	8u /* a host that does not take our certificate may end like that */
 #define RETRY_PAUSE_US	50000u
 
 enum {
@@ -437,15 +438,20 @@ static int try(struct call *call, struct control_answer *answer, struct error *e
 static int ask(struct call *call, struct control_answer *answer, struct error *error)
 {
 	uint64_t begun = os_now();
-	int ret = try(call, answer, error);
+	unsigned resets = 0;
+	int ret;
 
-	while (os_now() - begun < (call->was_there ? call->seconds : STRANGE_SECONDS) * NS_PER_S &&
-	       (ret == 1 || ret == -ECONNRESET || (ret == -ECONNREFUSED && call->was_there))) {
+	for (;;) {
+		uint64_t most = call->was_there ? call->seconds : STRANGE_SECONDS;
+
+		ret = try(call, answer, error);
+		resets += ret == 1;
+		if (os_now() - begun >= most * NS_PER_S || resets == RESETS_MAX ||
+		    (ret != 1 && ret != -ECONNRESET && !(ret == -ECONNREFUSED && call->was_there)))
+			return ret == 1 ? -ECONNRESET : ret;
 		hang_up(call);
 		usleep(RETRY_PAUSE_US);
-		ret = try(call, answer, error);
 	}
-	return ret == 1 ? -ECONNRESET : ret;
 }
 
 static int run(struct call *call)
