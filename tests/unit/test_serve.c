@@ -450,6 +450,7 @@ static void keys_are_in_one_place(void **state)
 	MUST("launch keyed.json keys=5:marked");
 	assert_false(memory_has(daemon_pid, marker, "/memfd:karuta-key"));
 	assert_true(memory_has(daemon_pid, marker, NULL));
+	assert_false(memory_has(keeper_pid, marker, NULL));
 	assert_int_equal(sh("grep -A30 memfd:karuta-key /proc/%d/smaps | grep VmFlags | head -n1 | "
 			    "grep -w '" LOCKED "' | grep -w dd && "
 			    "grep memfd:karuta-key /proc/%d/maps | grep -- '---s'",
