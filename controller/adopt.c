@@ -234,9 +234,12 @@ static void begin_again(struct unit *unit)
 static void go_on(struct unit *unit)
 {
 	struct machine *machine = &unit->machine;
-	bool runs = machine->hypervisor.view.state >= STATUS_RUNNING;
+	enum status_state seen = machine->hypervisor.view.state;
+	bool runs = seen == STATUS_RUNNING || seen == STATUS_PAUSED;
 
 	machine->start_sent = true;
+	if (machine->state == MACHINE_STARTING && seen > STATUS_PAUSED)
+		return; /* how it ended is yet to be told */
 	if (machine->state == MACHINE_STARTING && !runs)
 		begin_again(unit);
 	else if (machine->state == MACHINE_STARTING)
@@ -271,6 +274,7 @@ static void adopt_unit(struct adopted *adopted, struct unit *unit, struct keep_r
 	machine_prepare(machine, &unit->instance, unit->fleet->loop, fleet_answer, unit);
 	machine->alarms = &unit->fleet->alarms;
 	machine->remember = fleet_remember;
+	machine->cgroups.host = CGROUPS_HOST;
 	/* For a state that only another release has. */
 	machine->state = MACHINE_RUNNING;
 	unit->adopted = true;

@@ -67,7 +67,7 @@ int call_take_names(struct call *call, char card[CARD_NAME_MAX + 1])
 	return 0;
 }
 
-int call_expect_running(struct call *call)
+static int expect_begun(struct call *call)
 {
 	enum machine_state state = call->unit->machine.state;
 
@@ -75,6 +75,14 @@ int call_expect_running(struct call *call)
 		return 0;
 	return error_set(&call->error, EBUSY, "the instance is %s",
 			 state == MACHINE_STARTING ? "still starting" : "ending");
+}
+
+int call_expect_running(struct call *call)
+{
+	if (call->unit->machine.unsettled)
+		return error_set(&call->error, EBUSY,
+				 "the controller was just started again; ask again in a moment");
+	return expect_begun(call);
 }
 
 /* ---- verbs ---- */
@@ -396,7 +404,7 @@ static int stop(struct call *call)
 	ret = call_take_names(call, card);
 	starting = ret == 0 && call->unit->machine.state == MACHINE_STARTING;
 	if (ret == 0 && !starting)
-		ret = call_expect_running(call);
+		ret = expect_begun(call);
 	if (ret == 0)
 		ret = call_accept(call);
 	if (ret == 0)

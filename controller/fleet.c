@@ -175,8 +175,13 @@ struct unit *fleet_add_unit(struct fleet *fleet, unsigned index, const char *nam
 /* With nobody if `unit` is NULL. */
 static void replace_unit(struct fleet *fleet, unsigned index, struct unit *unit)
 {
+	struct unit *old = fleet->units[index];
+
 	remember_no_unit(fleet, index);
-	free_unit(fleet->units[index]);
+	for (int wait = OPERATION_TICKET; old && wait <= OPERATION_SNAPSHOT; wait++)
+		finish_waiting(old, (enum operation_wait)wait, ESHUTDOWN,
+			       "the instance is there no longer");
+	free_unit(old);
 	fleet->units[index] = unit;
 }
 
@@ -351,6 +356,7 @@ int fleet_open(struct fleet *fleet, struct adopted *adopted, struct error *error
 static void end_unit(struct unit *unit)
 {
 	struct machine *machine = &unit->machine;
+	bool again = unit->again;
 
 	unit->exit_code = machine->exit_code;
 	unit->compromised |= machine->compromised;
@@ -362,12 +368,12 @@ static void end_unit(struct unit *unit)
 	machine_free(machine);
 	instance_free(&unit->instance);
 	/* The book first, then the answers. */
-	if (unit->again) {
+	if (unit->again)
 		revival_again(unit);
-		return;
-	}
-	revival_ended(unit);
-	finish_waiting(unit, OPERATION_RUNNING, EIO, unit->outcome);
+	else
+		revival_ended(unit);
+	if (!again || unit->wait != UNIT_RESTARTS)
+		finish_waiting(unit, OPERATION_RUNNING, EIO, unit->outcome);
 	finish_waiting(unit, OPERATION_TICKET, ESHUTDOWN, "the instance has ended");
 	finish_waiting(unit, OPERATION_END, 0, unit->outcome);
 }

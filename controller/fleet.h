@@ -65,8 +65,9 @@ struct unit {
 	struct restarts restarts;
 	struct keyring keys; /* while it is to run: for the next life */
 
-	bool adopted; /* from another controller: adopt.h */
-	bool again;   /* its life does not count: it is started again at once */
+	bool had_before; /* adopted and ordered: the book had something, which is not known */
+	bool adopted;	 /* from another controller: adopt.h */
+	bool again;	 /* its life does not count: it is started again at once */
 
 	/* remember.h: digest of what the keeper has, and of which slots it has something */
 	uint64_t remembered;

@@ -114,7 +114,11 @@ static void renew_keeper(struct fleet *fleet)
 	int ret = program < 0 ? program : keep_renew(program);
 
 	if (ret < 0) {
-		finish(fleet, -ret, program < 0 ? error.text : "the keeper cannot be updated");
+		finish(fleet, -ret,
+		       program < 0
+			       ? error.text
+			       : "the new keeper did not get ready; one of the old program goes "
+				 "on, and nothing else was updated");
 		return;
 	}
 	fleet->update.step = HOST_UPDATE_CONTROLLER;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -30,12 +31,28 @@ int keep_open(int socket, pid_t pid)
 {
 	struct timeval patience = {.tv_sec = PATIENCE_S};
 
+	process = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (process < 0) {
+		int ret = -errno;
+
+		os_close(&socket);
+		return ret;
+	}
 	keeper = socket;
 	used = true;
 	setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	process = (int)syscall(SYS_pidfd_open, pid, 0);
-	return process < 0 ? -errno : 0;
+	return 0;
+}
+
+int keep_open_inherited(int socket)
+{
+	struct ucred peer = {0};
+	socklen_t length = sizeof(peer);
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return -errno;
+	return keep_open(socket, peer.pid);
 }
 
 bool keep_is_used(void)
@@ -252,7 +269,24 @@ int keep_replace(int program)
 	return say_verb(KEEP_REPLACE, &program, 1);
 }
 
+/* Which program it is then is told by the number of its file. */
 int keep_renew(int program)
 {
-	return say_verb(KEEP_RENEW, &program, 1);
+	CLEANUP_FREE struct message *message = malloc(sizeof(*message));
+	struct stat status;
+	int fds[KEEP_FDS_MAX], ret;
+	size_t fd_count;
+
+	if (!message || fstat(program, &status) < 0)
+		return message ? -errno : -ENOMEM;
+	ret = say_verb(KEEP_RENEW, &program, 1);
+	if (ret == 0)
+		ret = say_verb(KEEP_WHO, NULL, 0);
+	if (ret < 0)
+		return ret;
+	if (hear(message, fds, &fd_count) < 0 || message->head.verb != KEEP_END) {
+		lose("it has not got ready as another program");
+		return -EPIPE;
+	}
+	return message->head.status == (int32_t)status.st_ino ? 0 : -ENOEXEC;
 }

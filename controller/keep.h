@@ -43,6 +43,8 @@ struct keep_record {
 
 /* `socket` is taken over; `pid` is the keeper. */
 int keep_open(int socket, pid_t pid);
+/* The same with a socket that the keeper has made. */
+int keep_open_inherited(int socket);
 /* Its end is noticed at once from then on. */
 int keep_watch(struct os_loop *loop);
 bool keep_is_open(void);
@@ -63,7 +65,7 @@ void keep_ending(void);
 bool keep_wait(pid_t pid, int *code, int *status);
 /* This process ends; the program goes on in its place. -errno: it does not. */
 int keep_replace(int program);
-/* The keeper goes on as that program. */
+/* The keeper goes on as that program. -errno: as it was, or there is none any more. */
 int keep_renew(int program);
 /* True, once: there is another keeper, which has to be given everything. */
 bool keep_lost(void);

@@ -181,6 +181,8 @@ void unit_record(struct unit *unit, struct record *record)
 	record_int(record, "exit", &unit->exit_code);
 	record_bool(record, "compromised", &unit->compromised);
 	record_bool(record, "again", &unit->again);
+	record_bool(record, "ordered", &unit->ordered);
+	record_bool(record, "had_before", &unit->had_before);
 	record_text(record, "outcome", unit->outcome, sizeof(unit->outcome));
 	record_enum(record, "policy", &policy, POLICY_ALWAYS + 1);
 	record_enum(record, "wait", &wait, UNIT_FAILED + 1);

@@ -74,12 +74,25 @@ int revival_want(struct unit *unit, bool wanted, struct error *error)
 	return 0;
 }
 
+/* Ordered with another controller: what the book had then, beside the order, is not known any more;
+ * that it was not running is. */
+static void recall_before(struct unit *unit)
+{
+	if (!unit->adopted || !unit->had_before || unit->before.spec)
+		return;
+	if (book_entry_copy(&unit->before, &unit->entry) == 0)
+		unit->before.wanted = false;
+}
+
 static void undo_order(struct unit *unit)
 {
 	struct book *book = &unit->fleet->book;
 	struct error error = {0};
-	int ret = unit->before.spec ? book_put(book, &unit->before, &error)
-				    : book_remove(book, unit->name, &error);
+	int ret;
+
+	recall_before(unit);
+	ret = unit->before.spec ? book_put(book, &unit->before, &error)
+				: book_remove(book, unit->name, &error);
 
 	/* Whoever ordered it is told that it does not run; the next controller may try again. */
 	if (ret < 0)
@@ -162,6 +175,7 @@ int revival_order(struct unit *unit, const struct book_entry *before, struct err
 		return ret;
 	}
 	unit->ordered = true;
+	unit->had_before = before;
 	ret = begin(unit, error);
 	if (ret < 0) {
 		did_not_begin(unit, error);
@@ -260,7 +274,9 @@ static void restart(struct unit *unit)
 	if (ret == 0)
 		return;
 	did_not_begin(unit, &error);
-	if (unit->policy == POLICY_NEVER)
+	if (unit->ordered)
+		undo_order(unit);
+	else if (unit->policy == POLICY_NEVER)
 		rest(unit);
 	else
 		await_restart(unit);
@@ -286,8 +302,7 @@ void fleet_resume(struct fleet *fleet)
 	for (unsigned i = 0; i < FLEET_UNITS; i++) {
 		struct unit *unit = fleet->units[i];
 
-		if (!unit || unit->live || unit->adopted || !unit->entry.wanted ||
-		    unit->wait == UNIT_FAILED)
+		if (!unit || unit->live || !unit->entry.wanted || unit->wait != UNIT_RESTS)
 			continue;
 		if (unit->policy == POLICY_NEVER) {
 			rest(unit);

@@ -299,7 +299,7 @@ static int take_over(struct serve *serve, char **argv, struct error *error)
 	/* Else it has that of a number. */
 	prctl(PR_SET_NAME, "karuta-controller");
 	fcntl(serve->keeper_fd, F_SETFD, FD_CLOEXEC);
-	ret = keep_open(serve->keeper_fd, getppid());
+	ret = keep_open_inherited(serve->keeper_fd);
 	if (ret < 0)
 		return error_set(error, -ret, "the keeper: %s", strerror(-ret));
 	return adopt_read(&serve->adopted, error);
@@ -444,6 +444,9 @@ int serve_main(int argc, char **argv)
 		code = become_keeper(serve, argc, argv, &error);
 	if (code < 0 || start(serve, argv, &error) < 0) {
 		fprintf(stderr, "karuta-controller: %s\n", error.text);
+		/* What runs is the next one's. */
+		if (serve->fleet.adopted)
+			_exit(1);
 		code = 1;
 	} else {
 		until_end(serve);

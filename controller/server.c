@@ -303,11 +303,12 @@ int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop
 	for
 		EACH(connection, server)
 	connection->fd = -1;
+	/* Where another controller was, instances go on, and nobody is let in. */
 	ret = server_look(server, error);
-	if (ret < 0) {
-		os_close(&kept);
+	if (ret < 0 && kept < 0)
 		return ret;
-	}
+	if (ret < 0)
+		fprintf(stderr, "karuta-controller: %s\n", error->text);
 	server->socket = kept >= 0 ? kept : listen_at(address, error);
 	if (server->socket < 0)
 		return server->socket;

@@ -198,6 +198,8 @@ static int find(struct machine *machine, const char *name, struct slot **found, 
 {
 	struct slot *slot = slots_find(machine, name);
 
+	if (machine->unsettled)
+		return error_set(error, EBUSY, "the controller was just started again");
 	if (!slot)
 		return error_set(error, ENOENT, "there is no card or taken slot %s", name);
 	if (!slot->card.kind->is_volume || !card_outlives_process(&slot->card))

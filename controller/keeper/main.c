@@ -21,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -57,6 +58,16 @@ static void pass_on(const struct charge *charge, const struct signalfd_siginfo *
 		syscall(SYS_pidfd_send_signal, charge->pidfd, signal->ssi_signo, &info, 0);
 }
 
+static bool serve_one(struct keeper *keeper);
+
+/* What the controller has said last counts. */
+static void sweep(struct keeper *keeper)
+{
+	while (serve_one(keeper))
+		;
+	charge_sweep(&keeper->charge, &keeper->records);
+}
+
 /* One that is being started is told when it is READY, and so is the next, should this one die
  * before it has done what it was told. */
 static void take_signals(struct keeper *keeper)
@@ -66,7 +77,7 @@ static void take_signals(struct keeper *keeper)
 
 	while (read(keeper->signals, &signal, sizeof(signal)) == sizeof(signal)) {
 		if (signal.ssi_signo == SIGCHLD && charge->orphans)
-			charge_sweep(charge, &keeper->records);
+			sweep(keeper);
 		if (signal.ssi_signo == SIGCHLD)
 			continue;
 		if (charge->served || !charge->ready)
@@ -109,12 +120,21 @@ static enum keep_outcome outcome_of(const struct charge *charge)
 	return charge->went_back ? KEEP_WENT_BACK : KEEP_NOT_REPLACED;
 }
 
-static void list(struct keeper *keeper)
+static int tell_end(struct keeper *keeper)
 {
 	struct keep_head end = {.magic = KEEP_MAGIC,
 				.verb = KEEP_END,
 				.code = (int32_t)outcome_of(&keeper->charge),
 				.restarts = keeper->charge.restarts};
+	struct stat status;
+
+	if (fstat(keeper->charge.self, &status) == 0)
+		end.status = (int32_t)status.st_ino;
+	return answer(keeper, &end, NULL, NULL, 0);
+}
+
+static void list(struct keeper *keeper)
+{
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < keeper->records.count; i++) {
@@ -123,7 +143,7 @@ static void list(struct keeper *keeper)
 		ret = answer(keeper, &record->head, record->bytes, record->fds, record->fd_count);
 	}
 	if (ret == 0)
-		answer(keeper, &end, NULL, NULL, 0);
+		tell_end(keeper);
 }
 
 /* One that is not our child ends unseen. */
@@ -190,6 +210,8 @@ static void carry_out(struct keeper *keeper, const struct keep_head *head, const
 		keeper->charge.ending = true;
 	else if (head->verb == KEEP_LIST)
 		list(keeper);
+	else if (head->verb == KEEP_WHO)
+		tell_end(keeper);
 	else if (head->verb == KEEP_WAIT)
 		tell_exit(keeper, head->pids[0]);
 }
@@ -225,7 +247,6 @@ static int take_death(struct keeper *keeper)
 {
 	int code;
 
-	/* What it said last counts. */
 	while (serve_one(keeper))
 		;
 	code = charge_died(&keeper->charge);
@@ -246,12 +267,12 @@ static int until_end(struct keeper *keeper)
 		};
 
 		poll(fds, ARRAY_LEN(fds), charge->pid && !charge->ready_by ? -1 : PAUSE_MS);
-		if (fds[0].revents)
-			take_signals(keeper);
-		if (fds[1].revents && !serve_one(keeper))
-			os_close(&charge->socket);
 		if (fds[2].revents)
 			code = take_death(keeper);
+		else if (fds[1].revents && !serve_one(keeper))
+			os_close(&charge->socket);
+		if (code < 0 && fds[0].revents)
+			take_signals(keeper);
 		if (code < 0)
 			charge_turn(charge, os_now());
 	}

@@ -13,6 +13,7 @@
  *   REPLACE, descriptor ------------------------> kills it, and starts this program in its place;
  *                                                 the old one again if that does not get READY
  *   RENEW, descriptor --------------------------> goes on as that program, with all records
+ *   WHO ----------------------------------------> END
  *   ENDING -------------------------------------> it has nothing left to do: the keeper ends with
  * it
  *
@@ -40,6 +41,7 @@ enum keep_verb {
 	KEEP_REPLACE,
 	KEEP_RENEW,
 	KEEP_ENDING,
+	KEEP_WHO,
 	/* answers */
 	KEEP_RECORD,
 	KEEP_END,
@@ -62,7 +64,9 @@ struct keep_head {
 	int32_t pids[KEEP_PIDS_MAX];
 	/* EXITED: CLD_EXITED, ... of waitid(2), or 0: it is not known; END: enum keep_outcome. */
 	int32_t code;
-	int32_t status; /* EXITED: exit code or signal */
+	/* EXITED: exit code or signal; END: low bits of the number (st_ino) of the keeper's own
+	 * program. */
+	int32_t status;
 	uint32_t length;
 	uint32_t restarts; /* END: how often the controller has been started again */
 };

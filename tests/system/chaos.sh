@@ -78,7 +78,8 @@ END
 done
 if [ -n "$fio" ]; then
 	names+=(fio)
-	cp --sparse=always $images/root.vol $images/initrd srv/ && mv srv/initrd srv/initrd.fio
+	cp --sparse=always $images/root.vol srv/
+	cp $images/initrd srv/initrd.fio
 	cp $images/key key.fio
 	truncate -s 96M srv/second.vol
 	cat >fio.json <<'END'
@@ -112,14 +113,17 @@ victim() {
 	esac
 }
 declare -A died
-for ((done = 0; done < kills; )); do
+for ((done = 0; done < kills && SECONDS < ${KARUTA_TEST_SECONDS:-1500}; )); do
 	pid=$(victim) && [ -n "$pid" ] && [ "$pid" != 0 ] && [ "$pid" != null ] || { sleep 0.2; continue; }
 	who=$(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -oE '^karuta-[a-z]+(-[a-z]+)?') 2>/dev/null || continue
 	kill -KILL "$pid" || continue
+	# With both of them dead at once, all ends.
+	[ "$who" != karuta-keeper ] || wait_for 30 keeping || break
 	died[$who]=$((${died[$who]:-0} + 1))
 	done=$((done + 1))
 	sleep "0.$((RANDOM % 10))"
 done
+check "$kills were killed ($done)" test $done = "$kills"
 echo "# killed: $(for who in "${!died[@]}"; do echo "$who ${died[$who]}"; done | tr '\n' ' ')in $SECONDS s"
 
 check "it serves" wait_for 60 call list
