@@ -76,6 +76,7 @@ static void kill_daemon(void)
 {
 	pid_t before = daemon_pid;
 
+	assert_true(daemon_pid > 0);
 	kill(daemon_pid, SIGKILL);
 	do
 		wait_daemon();
@@ -230,6 +231,33 @@ static void what_was_being_started_is_started_again(void **state)
 	sh("echo SLEEPY >srv/sleepy.vol; truncate -s 1M srv/sleepy.vol");
 }
 
+/* Another one, which the controller has started. */
+static void await_keeper(void)
+{
+	pid_t before = keeper_pid;
+
+	for (unsigned i = 0; i < SECONDS * 50; i++) {
+		if (sh("pgrep -P %d -f ^karuta-keeper", daemon_pid) == 0 &&
+		    atoi(output) != before) {
+			keeper_pid = (pid_t)atoi(output);
+			return;
+		}
+		usleep(20000);
+	}
+	fail_msg("there is no other keeper");
+}
+
+/* With a keeper that is a child of ours. */
+static void begin_anew(void)
+{
+	kill(keeper_pid, SIGTERM);
+	for (unsigned i = 0; i < SECONDS * 50 && kill(keeper_pid, 0) == 0; i++)
+		usleep(20000);
+	assert_int_not_equal(kill(keeper_pid, 0), 0);
+	keeper_pid = start_daemon("host");
+	wait_daemon();
+}
+
 static void a_keeper_that_is_killed_is_replaced(void **state)
 {
 	char before[256];
@@ -238,22 +266,14 @@ static void a_keeper_that_is_killed_is_replaced(void **state)
 	launch_web(before);
 	kill(keeper_pid, SIGKILL);
 	wait_end(keeper_pid);
-	for (unsigned i = 0; i < 200 && sh("grep -q 'there is another keeper' notes") != 0; i++)
-		usleep(20000);
-	assert_int_equal(sh("pgrep -P %d -f ^karuta-keeper", daemon_pid), 0);
-	keeper_pid = (pid_t)atoi(output);
+	await_keeper();
 	kill_daemon();
 	await_status("web", "web: running");
 	assert_string_equal(processes_of("web"), before);
 	/* How it ends is not told by anybody but its page. */
 	MUST("stop web");
 	await_status("web", "web: ended: powered off by the guest");
-	kill(keeper_pid, SIGTERM);
-	for (unsigned i = 0; i < 200 && kill(keeper_pid, 0) == 0; i++)
-		usleep(20000);
-	assert_int_not_equal(kill(keeper_pid, 0), 0);
-	keeper_pid = start_daemon("host");
-	wait_daemon();
+	begin_anew();
 }
 
 static void one_that_has_another_keeper_ends_when_it_is_told_to(void **state)
@@ -265,13 +285,7 @@ static void one_that_has_another_keeper_ends_when_it_is_told_to(void **state)
 		kill(keeper_pid, SIGKILL);
 		if (i == 1)
 			wait_end(keeper_pid);
-		for (unsigned at = 0; at < 300; at++) {
-			if (sh("pgrep -P %d -f ^karuta-keeper", daemon_pid) == 0 &&
-			    atoi(output) != keeper_pid)
-				break;
-			usleep(20000);
-		}
-		keeper_pid = (pid_t)atoi(output);
+		await_keeper();
 	}
 	/* None of those that were before is left, as a zombie or otherwise. */
 	assert_int_equal(sh("pgrep -P %d | wc -l", daemon_pid), 0);
@@ -395,6 +409,26 @@ static void nor_is_one_that_cannot_be_executed(void **state)
 	put_back("controller");
 }
 
+static void a_keeper_that_is_of_no_use_is_not_kept(void **state)
+{
+	char before[256];
+
+	(void)state;
+	launch_web(before);
+	install("keeper", "cp /bin/false");
+	assert_int_equal(UPDATE_HOST(""), 1);
+	assert_true(says("the new keeper did not get ready; one of the old program goes on"));
+	wait_end(keeper_pid);
+	await_keeper();
+	assert_int_equal(sh("mv good karuta-keeper"), 0);
+	assert_int_equal(sign(".", ++release), 0);
+	kill_daemon();
+	assert_string_equal(processes_of("web"), before);
+	await_status("web", "web: running");
+	MUST("stop web");
+	begin_anew();
+}
+
 static void a_release_comes_one_part_after_the_other(void **state)
 {
 	const char *after;
@@ -465,6 +499,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(one_that_is_of_no_use_is_not_kept, clean),
 		cmocka_unit_test(nor_is_one_that_cannot_be_executed),
 		cmocka_unit_test_teardown(a_release_comes_one_part_after_the_other, clean),
+		cmocka_unit_test_teardown(a_keeper_that_is_of_no_use_is_not_kept, clean),
 		cmocka_unit_test_teardown(a_part_that_does_not_get_healthy_is_what_it_was, clean),
 	};
 
