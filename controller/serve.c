@@ -278,31 +278,35 @@ static int become_keeper(struct serve *serve, int argc, char **argv, struct erro
 
 /* ---- as the keeper's ---- */
 
-/* What there is of the controller before. */
+/* What there is of the controller before. Nothing comes earlier that can: until all of it is here,
+ * it is lost with the keeper. */
 static int take_over(struct serve *serve, char **argv, struct error *error)
 {
 	int ret = confine_memory(error);
 
+	/* Else it has that of a number. */
+	prctl(PR_SET_NAME, "karuta-controller");
 	if (ret == 0)
 		ret = raise_descriptors(error);
 	if (ret == 0)
-		ret = wrap_use_locked_memory(error);
-	if (ret == 0)
 		ret = keeper_remember_start(&serve->keeper, serve->keeper_fd, argv,
 					    &serve->tls_files, error);
-	if (ret == 0) {
-		serve->tls = tls_context(&serve->tls_files, true, error);
-		ret = serve->tls ? 0 : -EINVAL;
-	}
 	if (ret < 0)
 		return ret;
-	/* Else it has that of a number. */
-	prctl(PR_SET_NAME, "karuta-controller");
-	fcntl(serve->keeper_fd, F_SETFD, FD_CLOEXEC);
 	ret = keep_open_inherited(serve->keeper_fd);
 	if (ret < 0)
 		return error_set(error, -ret, "the keeper: %s", strerror(-ret));
 	return adopt_read(&serve->adopted, error);
+}
+
+static int open_tls(struct serve *serve, struct error *error)
+{
+	int ret = wrap_use_locked_memory(error);
+
+	if (ret < 0)
+		return ret;
+	serve->tls = tls_context(&serve->tls_files, true, error);
+	return serve->tls ? 0 : -EINVAL;
 }
 
 static int open_fleet(struct serve *serve, struct error *error)
@@ -324,6 +328,8 @@ static int start(struct serve *serve, char **argv, struct error *error)
 {
 	int ret = take_over(serve, argv, error);
 
+	if (ret == 0)
+		ret = open_tls(serve, error);
 	if (ret == 0 && adopt_is_first(&serve->adopted))
 		ret = host_must_be_released(serve->state, serve->tpm, error);
 	else if (ret == 0)

@@ -103,11 +103,11 @@ int charge_start(struct charge *charge)
 int charge_adopt(struct charge *charge, int socket, pid_t pid)
 {
 	charge->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (charge->pidfd < 0)
+	if (charge->pidfd < 0 && errno != ESRCH)
 		return -errno;
 	fcntl(socket, F_SETFD, FD_CLOEXEC);
 	take_socket(charge, socket);
-	charge->pid = pid;
+	charge->pid = charge->pidfd < 0 ? 0 : pid;
 	charge->started = os_now();
 	charge->ready = charge->served = charge->orphans = true;
 	return 0;

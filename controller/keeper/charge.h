@@ -40,7 +40,8 @@ struct charge {
 /* Starts it; where that fails, it is tried again at `start_at`, if one has ever been READY. -errno
  */
 int charge_start(struct charge *charge);
-/* It runs already, with the other end of `socket`. */
+/* It runs already, with the other end of `socket`. If it has died since, there is none: what it has
+ * said is to be read yet. */
 int charge_adopt(struct charge *charge, int socket, pid_t pid);
 /* It has died, as its pidfd tells. -1, or what the keeper is to end with. */
 int charge_died(struct charge *charge);

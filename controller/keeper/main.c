@@ -374,8 +374,15 @@ static int begin(struct keeper *keeper, const struct start *start)
 		ret = renew_read(&keeper->records, start->records);
 	if (ret < 0)
 		return ret;
-	return start->socket >= 0 ? charge_adopt(&keeper->charge, start->socket, start->controller)
-				  : charge_start(&keeper->charge);
+	if (start->socket < 0)
+		return charge_start(&keeper->charge);
+	ret = charge_adopt(&keeper->charge, start->socket, start->controller);
+	if (ret < 0 || keeper->charge.pid)
+		return ret;
+	while (serve_one(keeper))
+		;
+	os_close(&keeper->charge.socket);
+	return 0;
 }
 
 int main(int argc, char **argv)

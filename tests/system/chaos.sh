@@ -106,7 +106,7 @@ may_die() { [ "${rests[$1]:-0}" -le $SECONDS ] && rests[$1]=$((SECONDS + 14)); }
 victim() {
 	local name=${names[RANDOM % ${#names[@]}]} what=$((RANDOM % 20))
 	case $what in
-	0) keeping ;;
+	0) call list >/dev/null && keeping ;; # with both of them dead at once, all ends
 	[1-9]) serving ;;
 	1[0-5]) may_die "$name card" && field "$name" 'cards[-1].pid' ;;
 	*) may_die "$name" && rests["$name card"]=$((SECONDS + 14)) && field "$name" pid ;;
@@ -117,8 +117,7 @@ for ((done = 0; done < kills && SECONDS < ${KARUTA_TEST_SECONDS:-1500}; )); do
 	pid=$(victim) && [ -n "$pid" ] && [ "$pid" != 0 ] && [ "$pid" != null ] || { sleep 0.2; continue; }
 	who=$(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -oE '^karuta-[a-z]+(-[a-z]+)?') 2>/dev/null || continue
 	kill -KILL "$pid" || continue
-	# With both of them dead at once, all ends.
-	[ "$who" != karuta-keeper ] || wait_for 30 keeping || break
+	[ "$who" != karuta-keeper ] || { wait_for 30 keeping && sleep 1; } || break
 	died[$who]=$((${died[$who]:-0} + 1))
 	done=$((done + 1))
 	sleep "0.$((RANDOM % 10))"
