@@ -27,7 +27,7 @@ serve() {
 	karuta-controller serve --ca "$certificates/ca.pem" --cert "$certificates/host.pem" --key "$certificates/host.key" \
 		--files srv --audit audit --state state 2>>notes &
 	keeper=$!
-	cleanup kill -KILL $keeper
+	cleanup 'pkill -KILL karuta-'
 	wait_for 60 call list
 }
 serving() { pgrep -P "$keeper" -f 'serve --keeper'; }
