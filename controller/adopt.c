@@ -277,7 +277,6 @@ static void adopt_unit(struct adopted *adopted, struct unit *unit, struct keep_r
 	machine->cgroups.host = CGROUPS_HOST;
 	/* For a state that only another release has. */
 	machine->state = MACHINE_RUNNING;
-	unit->adopted = true;
 	record_read(&record, from);
 	unit_record(unit, &record);
 	ret = record.failed ? -EPROTO : 0;

@@ -77,12 +77,14 @@ static int expect_begun(struct call *call)
 			 state == MACHINE_STARTING ? "still starting" : "ending");
 }
 
-int call_expect_running(struct call *call)
+int call_begin(struct call *call)
 {
-	if (call->unit->machine.unsettled)
-		return error_set(&call->error, EBUSY,
-				 "the controller was just started again; ask again in a moment");
-	return expect_begun(call);
+	int ret = expect_begun(call);
+
+	if (ret == 0 && call->unit->machine.unsettled)
+		ret = error_set(&call->error, EBUSY,
+				"the controller was just started again; ask again in a moment");
+	return ret == 0 ? call_accept(call) : ret;
 }
 
 /* ---- verbs ---- */
@@ -242,9 +244,7 @@ static int check_card(struct call *call, struct card_spec *card)
 	int ret = files_check_card(call->fleet->files, card, &call->error);
 
 	call_name_target(call, call->unit->name, card->name[0] ? card->name : card->kind->name);
-	if (ret == 0)
-		ret = call_expect_running(call);
-	return ret == 0 ? call_accept(call) : ret;
+	return ret == 0 ? call_begin(call) : ret;
 }
 
 /* The key's number is a descriptor of ours from here on. */
@@ -292,9 +292,7 @@ static int detach(struct call *call)
 	int ret = call_take_names(call, card);
 
 	if (ret == 0)
-		ret = call_expect_running(call);
-	if (ret == 0)
-		ret = call_accept(call);
+		ret = call_begin(call);
 	if (ret < 0)
 		return ret;
 	return slots_detach(&call->unit->machine, card, force && force->number, patience,
@@ -313,9 +311,7 @@ static int update(struct call *call)
 	if (ret == 0 && hypervisor == (card[0] != '\0'))
 		ret = error_set(&call->error, EINVAL, "give either card or hypervisor=true");
 	if (ret == 0)
-		ret = call_expect_running(call);
-	if (ret == 0)
-		ret = call_accept(call);
+		ret = call_begin(call);
 	if (ret < 0)
 		return ret;
 	ticket = fleet_wait(call->unit, call->operation, OPERATION_TICKET);
@@ -331,9 +327,7 @@ static int resize(struct call *call)
 	int ret = call_take_names(call, card);
 
 	if (ret == 0)
-		ret = call_expect_running(call);
-	if (ret == 0)
-		ret = call_accept(call);
+		ret = call_begin(call);
 	if (ret < 0)
 		return ret;
 	return tasks_resize(&call->unit->machine, card, size->number,
@@ -359,9 +353,7 @@ static int order(struct call *call, enum command_verb verb)
 	int ret = call_take_names(call, card);
 
 	if (ret == 0)
-		ret = call_expect_running(call);
-	if (ret == 0)
-		ret = call_accept(call);
+		ret = call_begin(call);
 	return ret == 0 ? push_order(call, verb, OPERATION_TICKET) : ret;
 }
 

@@ -31,9 +31,10 @@ void call_name_target(struct call *call, const char *instance, const char *card)
 int call_take_names(struct call *call, char card[CARD_NAME_MAX + 1]);
 /* An instance that is known, running or not. */
 int call_take_known(struct call *call);
-int call_expect_running(struct call *call);
 /* The last step before anything is done: it is in the audit log. */
 int call_accept(struct call *call);
+/* The same for an order to an instance, which has to run. */
+int call_begin(struct call *call);
 
 /* dispatch_<verb>.c */
 int call_console(struct call *call);

@@ -11,9 +11,7 @@ int call_snapshot(struct call *call)
 		ret = files_take(call->fleet->files, control_value_find(&call->request, "file"),
 				 path, &call->error);
 	if (ret == 0)
-		ret = call_expect_running(call);
-	if (ret == 0)
-		ret = call_accept(call);
+		ret = call_begin(call);
 	if (ret < 0)
 		return ret;
 	return snapshots_begin(call->unit, card, path, call->operation, &call->error);

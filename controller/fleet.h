@@ -65,8 +65,7 @@ struct unit {
 	struct restarts restarts;
 	struct keyring keys; /* while it is to run: for the next life */
 
-	bool had_before; /* adopted and ordered: the book had something, which is not known */
-	bool adopted;	 /* from another controller: adopt.h */
+	bool had_before; /* ordered: the book had something in its place */
 	bool again;	 /* its life does not count: it is started again at once */
 
 	/* remember.h: digest of what the keeper has, and of which slots it has something */

@@ -154,8 +154,9 @@ void host_update_adopt(struct fleet *fleet, struct keep_record *from, enum keep_
 		update->step = HOST_UPDATE_PARTS;
 	else if (outcome == KEEP_WENT_BACK)
 		finish(fleet, EIO,
-		       "the new controller did not get ready; the old one goes on, and nothing "
-		       "else was updated");
+		       update->whole ? "the new controller did not get ready; the old one goes on, "
+				       "with the new keeper, and nothing else was updated"
+				     : "the new controller did not get ready; the old one goes on");
 }
 
 void host_update_adopted(struct fleet *fleet)

@@ -67,7 +67,7 @@ bool keep_wait(pid_t pid, int *code, int *status);
 int keep_replace(int program);
 /* The keeper goes on as that program. -errno: as it was, or there is none any more. */
 int keep_renew(int program);
-/* True, once: there is another keeper, which has to be given everything. */
+/* True, once: there is none any more. Another one has to be given everything. */
 bool keep_lost(void);
 
 #endif

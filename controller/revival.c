@@ -78,7 +78,7 @@ int revival_want(struct unit *unit, bool wanted, struct error *error)
  * that it was not running is. */
 static void recall_before(struct unit *unit)
 {
-	if (!unit->adopted || !unit->had_before || unit->before.spec)
+	if (!unit->had_before || unit->before.spec)
 		return;
 	if (book_entry_copy(&unit->before, &unit->entry) == 0)
 		unit->before.wanted = false;

@@ -135,7 +135,6 @@ static void prepare_next(struct charge *charge, const siginfo_t *death)
 		return;
 	}
 	tell_death(death->si_code, death->si_status);
-	charge->restarts++;
 	if (charge->old_program >= 0)
 		go_back(charge);
 	else if (charge->served && os_now() - charge->started >= SERVED_LONG)

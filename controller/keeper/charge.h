@@ -34,7 +34,6 @@ struct charge {
 	uint64_t start_at, started;
 	uint64_t ready_by; /* 0: whenever it is */
 	unsigned failures; /* since one was READY for a while */
-	unsigned restarts;
 };
 
 /* Starts it; where that fails, it is tried again at `start_at`, if one has ever been READY. -errno

@@ -124,8 +124,7 @@ static int tell_end(struct keeper *keeper)
 {
 	struct keep_head end = {.magic = KEEP_MAGIC,
 				.verb = KEEP_END,
-				.code = (int32_t)outcome_of(&keeper->charge),
-				.restarts = keeper->charge.restarts};
+				.code = (int32_t)outcome_of(&keeper->charge)};
 	struct stat status;
 
 	if (fstat(keeper->charge.self, &status) == 0)

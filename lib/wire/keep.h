@@ -68,7 +68,7 @@ struct keep_head {
 	 * program. */
 	int32_t status;
 	uint32_t length;
-	uint32_t restarts; /* END: how often the controller has been started again */
+	uint32_t zero;
 };
 _Static_assert(sizeof(struct keep_head) == 48, "no padding");
 

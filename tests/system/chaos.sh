@@ -4,7 +4,7 @@
 # its disk is there, also after its own end; all of them run in the end; nothing is left behind.
 #
 # KARUTA_TEST_KILLS (10) kills among KARUTA_TEST_INSTANCES (1) stock kernels that write and compare, one bare guest, and with
-# KARUTA_TEST_FIO=1 a Debian with fio --verify. 300 kills among six take half an hour in emulation.
+# KARUTA_TEST_FIO=1 a Debian with fio --verify.
 source tests/system/lib.sh
 source tests/common/initramfs.sh
 kills=${KARUTA_TEST_KILLS:-10} count=${KARUTA_TEST_INSTANCES:-1} fio=${KARUTA_TEST_FIO:-}

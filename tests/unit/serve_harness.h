@@ -106,6 +106,46 @@ static inline int end_host(void **state)
 	return remove_folder(state);
 }
 
+/* As the operator; what is said when it is not done. */
+#define MUST(words, ...)                                                                           \
+	do {                                                                                       \
+		if (CALL("operator", words, ##__VA_ARGS__) != 0)                                   \
+			fail_msg("%s", output);                                                    \
+	} while (0)
+
+static inline void launch(const char *name)
+{
+	assert_int_equal(sh("echo '{\"name\": \"%s\", \"memory\": \"64M\", \"kernel\": "
+			    "\"kernel\"}' >%s.json",
+			    name, name),
+			 0);
+	MUST("launch %s.json", name);
+}
+
+static inline void kill_one(const char *name)
+{
+	MUST("kill %s", name);
+}
+
+/* `more`: members, each with a comma before it. */
+static inline void write_spec(const char *name, const char *kernel, const char *more)
+{
+	assert_int_equal(sh("printf '%s\\n' >srv/%s.kernel && cat >%s.json <<'END'\n{\"name\": "
+			    "\"%s\", \"memory\": \"64M\", \"kernel\": \"%s.kernel\"%s}\nEND\n",
+			    kernel, name, name, name, name, more),
+			 0);
+}
+
+static inline void await_status(const char *name, const char *text)
+{
+	for (unsigned i = 0; i < SECONDS * 20; i++) {
+		if (CALL("reader", "status %s", name) == 0 && says(text))
+			return;
+		usleep(50000);
+	}
+	fail_msg("not \"%s\": %s", text, output);
+}
+
 /* A plain connection; non-blocking. */
 static inline int connect_plain(void)
 {

@@ -99,7 +99,7 @@ static bool is_marked(const char *name)
 	return says("\"compromised\": true");
 }
 
-static void launch(const char *name, const char *kernel, const char *store)
+static void launch_with(const char *name, const char *kernel, const char *store)
 {
 	assert_int_equal(sh("echo %s >srv/%s.kernel", kernel, name), 0);
 	assert_int_equal(
@@ -110,11 +110,6 @@ static void launch(const char *name, const char *kernel, const char *store)
 		   name, name, strcmp(kernel, "GOOD") ? "never" : "on-failure", store, name),
 		0);
 	CALL("operator", "launch %s.json keys=3:key", name);
-}
-
-static void kill_one(const char *name)
-{
-	assert_int_equal(CALL("operator", "kill %s", name), 0);
 }
 
 /* The hypervisor does it when it is started: its instance ends. */
@@ -138,7 +133,7 @@ static void expect_ended(const char *name, const char *text)
 static void a_hypervisor_makes_a_forbidden_call(void **state)
 {
 	(void)state;
-	launch("sneaky", "SNEAKY", "good");
+	launch_with("sneaky", "SNEAKY", "good");
 	expect("sneaky", "hypervisor", "system-call", "a system call that is not on its list");
 	assert_non_null(strstr(text_of("evidence"), "last words: let me out"));
 	/* Where the kernel tells. */
@@ -151,7 +146,7 @@ static void a_hypervisor_makes_a_forbidden_call(void **state)
 static void a_hypervisor_fills_its_page_with_garbage(void **state)
 {
 	(void)state;
-	launch("garbled", "GARBLED", "good");
+	launch_with("garbled", "GARBLED", "good");
 	expect("garbled", "hypervisor", "status-page", "its status page is not one");
 	assert_non_null(strstr(text_of("evidence"), "page a5a5a5a5a5a5a5a5"));
 	expect_ended("garbled", "its status page is not one");
@@ -160,7 +155,7 @@ static void a_hypervisor_fills_its_page_with_garbage(void **state)
 static void a_hypervisor_speaks(void **state)
 {
 	(void)state;
-	launch("chatty", "CHATTY", "good");
+	launch_with("chatty", "CHATTY", "good");
 	expect("chatty", "hypervisor", "message", "it spoke on the channel for descriptors");
 	assert_string_equal(text_of("evidence"), "bytes 68656c6c6f");
 	expect_ended("chatty", "it spoke where nobody is to");
@@ -169,7 +164,7 @@ static void a_hypervisor_speaks(void **state)
 /* A card does it when it is told to: it is ended and comes back, the mark stays. */
 static void a_card_does(const char *name, const char *kind, const char *text)
 {
-	launch(name, "GOOD", name);
+	launch_with(name, "GOOD", name);
 	assert_false(is_marked(name));
 	CALL("operator", "resize %s v size=2M", name);
 	expect(name, "v", kind, text);
@@ -198,7 +193,7 @@ static void a_card_fills_its_page_with_garbage(void **state)
 static void a_card_speaks_first(void **state)
 {
 	(void)state;
-	launch("mouthy", "GOOD", "chatty");
+	launch_with("mouthy", "GOOD", "chatty");
 	expect("mouthy", "v", "message", "it spoke on a bus without a peer");
 	expect_soon();
 	expect_gone();
@@ -210,7 +205,7 @@ static void a_card_speaks_first(void **state)
 static void hearsay_marks_and_ends_nothing(void **state)
 {
 	(void)state;
-	launch("bossy", "GOOD", "bossy");
+	launch_with("bossy", "GOOD", "bossy");
 	assert_int_equal(CALL("operator", "resize bossy v size=2M"), 0);
 	expect("bossy", "hypervisor", "bus", "it broke the bus's rules 3 times, says card v");
 	assert_true(is_marked("bossy"));
@@ -237,7 +232,7 @@ static void a_guest_marks_nothing_and_has_a_line_at_most(void **state)
 	unsigned most, orders = 0;
 
 	(void)state;
-	launch("naughty", "GOOD", "naughty");
+	launch_with("naughty", "GOOD", "naughty");
 	begun = os_now();
 	assert_int_equal(CALL("operator", "resize naughty v size=2M"), 0);
 	expect("naughty", "v", "guest", "its guest did what no guest may, 2 times");
@@ -261,7 +256,7 @@ static void nothing_is_raised_by_what_is_allowed(void **state)
 	json_t *result;
 
 	(void)state;
-	launch("good", "GOOD", "good");
+	launch_with("good", "GOOD", "good");
 	assert_int_equal(CALL("operator", "resize good v size=2M"), 0);
 	assert_int_equal(CALL("operator", "update good v"), 0);
 	assert_int_equal(CALL("operator", "stop good"), 0);

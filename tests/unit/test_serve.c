@@ -3,27 +3,6 @@
 #include "serve_harness.h"
 #include "wrap.h"
 
-/* As the operator; what is said when it is not done. */
-#define MUST(words, ...)                                                                           \
-	do {                                                                                       \
-		if (CALL("operator", words, ##__VA_ARGS__) != 0)                                   \
-			fail_msg("%s", output);                                                    \
-	} while (0)
-
-static void launch(const char *name)
-{
-	assert_int_equal(sh("echo '{\"name\": \"%s\", \"memory\": \"64M\", \"kernel\": "
-			    "\"kernel\"}' >%s.json",
-			    name, name),
-			 0);
-	MUST("launch %s.json", name);
-}
-
-static void kill_one(const char *name)
-{
-	MUST("kill %s", name);
-}
-
 static void an_instance_lives_and_ends(void **state)
 {
 	(void)state;

@@ -2,33 +2,10 @@
 /* Instances go on when their controller is killed: the next one has all that it had. */
 #include "serve_harness.h"
 
-/* As the operator; what is said when it is not done. */
-#define MUST(words, ...)                                                                           \
-	do {                                                                                       \
-		if (CALL("operator", words, ##__VA_ARGS__) != 0)                                   \
-			fail_msg("%s", output);                                                    \
-	} while (0)
-
-#define VOLUME "{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"%s.vol\", \"key_fd\": 5}"
-
-static void write_spec(const char *name, const char *kernel, const char *store)
-{
-	assert_int_equal(sh("printf '%s\\n' >srv/%s.kernel && cat >%s.json <<'END'\n{\"name\": "
-			    "\"%s\", \"memory\": \"64M\", \"kernel\": \"%s.kernel\", \"cards\": "
-			    "[" VOLUME "]}\nEND\n",
-			    kernel, name, name, name, name, store),
-			 0);
-}
-
-static void await_status(const char *name, const char *text)
-{
-	for (unsigned i = 0; i < SECONDS * 20; i++) {
-		if (CALL("reader", "status %s", name) == 0 && says(text))
-			return;
-		usleep(50000);
-	}
-	fail_msg("not \"%s\": %s", text, output);
-}
+/* As the rest of a specification. */
+#define WITH(store)                                                                                \
+	", \"cards\": [{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"" store                \
+	".vol\", \"key_fd\": 5}]"
 
 /* "1234 1235": of the hypervisor and its cards. */
 static const char *processes_of(const char *name)
@@ -49,7 +26,7 @@ static const char *processes_of(const char *name)
 /* Its processes are in `before`. */
 static void launch_web(char before[256])
 {
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	snprintf(before, 256, "%s", processes_of("web"));
 }
@@ -96,7 +73,7 @@ static void an_instance_goes_on(void **state)
 	char before[256];
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	sh("echo '{\"kind\": \"null\", \"name\": \"n\", \"slot\": 7}' >n.json");
 	MUST("launch web.json keys=5:key");
 	MUST("attach web n.json");
@@ -124,7 +101,7 @@ static void an_instance_goes_on(void **state)
 static void its_end_is_told_as_it_was(void **state)
 {
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	kill_daemon();
 	await_status("web", "web: running");
@@ -157,7 +134,7 @@ static void a_card_that_died_meanwhile_is_started_again(void **state)
 static void what_nobody_knows_of_is_ended(void **state)
 {
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	/* A program that was started, and that no record names: a stand-in. */
 	kill_daemon();
@@ -172,7 +149,7 @@ static void what_nobody_knows_of_is_ended(void **state)
 static void what_was_answered_is_not_done_again(void **state)
 {
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key --id 000102030405060708090a0b0c0d0e0f");
 	kill_daemon();
 	MUST("launch web.json keys=5:key --id 000102030405060708090a0b0c0d0e0f");
@@ -186,7 +163,7 @@ static void who_waits_for_the_end_is_answered_by_the_next(void **state)
 	pid_t caller;
 
 	(void)state;
-	write_spec("web", "STUBBORN", "good");
+	write_spec("web", "STUBBORN", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	caller = fork();
 	if (caller == 0) {
@@ -214,7 +191,7 @@ static void who_waits_for_the_end_is_answered_by_the_next(void **state)
 static void what_was_being_started_is_started_again(void **state)
 {
 	(void)state;
-	write_spec("web", "GOOD", "sleepy");
+	write_spec("web", "GOOD", WITH("sleepy"));
 	assert_int_equal(sh("./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert operator.pem "
 			    "--key operator.key launch web.json keys=5:key >late 2>&1 & "
 			    "for i in $(seq 100); do test -e state/web.instance && break; sleep "
@@ -279,7 +256,7 @@ static void a_keeper_that_is_killed_is_replaced(void **state)
 static void one_that_has_another_keeper_ends_when_it_is_told_to(void **state)
 {
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	for (unsigned i = 1; i <= 2; i++) {
 		kill(keeper_pid, SIGKILL);
@@ -302,7 +279,7 @@ static void one_that_has_another_keeper_ends_when_it_is_told_to(void **state)
 static void an_order_to_stop_is_not_lost(void **state)
 {
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	/* SHUTDOWN waits behind SYNC when the next one is killed as well. */
 	sh("kill -STOP $(echo %s | cut -d' ' -f1)", processes_of("web"));
@@ -321,6 +298,50 @@ static void an_order_to_stop_is_not_lost(void **state)
 		usleep(50000);
 	assert_int_equal(sh("cat late"), 0);
 	assert_string_equal(output, "powered off by the guest\n");
+}
+
+/* What it has to settle first could not be told apart from a new order. */
+static void what_is_not_settled_takes_no_orders(void **state)
+{
+	char before[256];
+
+	(void)state;
+	launch_web(before);
+	sh("kill -STOP $(echo %s | cut -d' ' -f1)", before);
+	kill_daemon();
+	assert_int_equal(CALL("operator", "resize web v size=2097152"), 1);
+	assert_true(says("the controller was just started again"));
+	assert_int_equal(CALL("operator", "update web hypervisor=true"), 1);
+	assert_true(says("the controller was just started again"));
+	sh("kill -CONT $(echo %s | cut -d' ' -f1)", before);
+	for (unsigned i = 0; i < 200 && CALL("operator", "resize web v size=2097152") != 0; i++)
+		usleep(20000);
+	assert_true(says("has 2097152 bytes now"));
+	MUST("update web hypervisor=true");
+	MUST("stop web");
+}
+
+/* The start is called off while nobody sees to it: both are answered. */
+static void who_waits_for_what_is_called_off_is_answered(void **state)
+{
+	(void)state;
+	write_spec("web", "GOOD", WITH("sleepy"));
+	assert_int_equal(
+		sh("call() { ./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert "
+		   "operator.pem --key operator.key --timeout 20 \"$@\"; }\n"
+		   "call launch web.json keys=5:key >launched 2>&1 &\n"
+		   "for i in $(seq 100); do test -e state/web.instance && break; sleep "
+		   "0.02; done; sleep 0.2; kill -STOP $(pgrep -P %d -f ^karuta-card-volume)\n"
+		   "call kill web >killed 2>&1 & sleep 0.2",
+		   port, daemon_pid),
+		0);
+	kill_daemon();
+	for (unsigned i = 0; i < SECONDS * 20 && sh("test -s launched -a -s killed") != 0; i++)
+		usleep(50000);
+	assert_int_equal(sh("cat launched killed"), 0);
+	if (says("no answer") || sh("test -s launched -a -s killed") != 0)
+		fail_msg("%s", output);
+	await_status("web", "web: ended");
 }
 
 static void with_both_all_ends_and_comes_back(void **state)
@@ -346,7 +367,7 @@ static void nothing_is_left_by_many_deaths(void **state)
 	unsigned controller, keeper;
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	kill_daemon();
 	await_status("web", "web: running");
@@ -436,7 +457,7 @@ static void a_release_comes_one_part_after_the_other(void **state)
 	pid_t old = daemon_pid;
 
 	(void)state;
-	write_spec("web", "GOOD", "good");
+	write_spec("web", "GOOD", WITH("good"));
 	MUST("launch web.json keys=5:key");
 	MUST("attach web n.json");
 	snprintf(before, sizeof(before), "%s", processes_of("web"));
@@ -493,6 +514,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(one_that_has_another_keeper_ends_when_it_is_told_to,
 					  clean),
 		cmocka_unit_test_teardown(an_order_to_stop_is_not_lost, clean),
+		cmocka_unit_test_teardown(what_is_not_settled_takes_no_orders, clean),
+		cmocka_unit_test_teardown(who_waits_for_what_is_called_off_is_answered, clean),
 		cmocka_unit_test_teardown(with_both_all_ends_and_comes_back, clean),
 		cmocka_unit_test_teardown(nothing_is_left_by_many_deaths, clean),
 		cmocka_unit_test_teardown(the_controller_is_replaced, clean),

@@ -3,12 +3,7 @@
  * by the book. */
 #include "serve_harness.h"
 
-/* As the operator; what is said when it is not done. */
-#define MUST(words, ...)                                                                           \
-	do {                                                                                       \
-		if (CALL("operator", words, ##__VA_ARGS__) != 0)                                   \
-			fail_msg("%s", output);                                                    \
-	} while (0)
+/* As the operator, with these words. */
 #define REFUSED(text, words, ...)                                                                  \
 	do {                                                                                       \
 		assert_int_equal(CALL("operator", words, ##__VA_ARGS__), 1);                       \
@@ -19,25 +14,6 @@
 #define KEYED                                                                                      \
 	", \"cards\": [{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"good.vol\", "          \
 	"\"key_fd\": 5}]"
-
-/* `more`: members, each with a comma before it. */
-static void write_spec(const char *name, const char *kernel, const char *more)
-{
-	assert_int_equal(sh("printf '%s\\n' >srv/%s.kernel && cat >%s.json <<'END'\n{\"name\": "
-			    "\"%s\", \"memory\": \"64M\", \"kernel\": \"%s.kernel\"%s}\nEND\n",
-			    kernel, name, name, name, name, more),
-			 0);
-}
-
-static void await_status(const char *name, const char *text)
-{
-	for (unsigned i = 0; i < SECONDS * 20; i++) {
-		if (CALL("reader", "status %s", name) == 0 && says(text))
-			return;
-		usleep(50000);
-	}
-	fail_msg("not \"%s\": %s", text, output);
-}
 
 static void kill_hypervisor(const char *name)
 {

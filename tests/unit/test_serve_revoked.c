@@ -94,6 +94,22 @@ static void a_list_that_is_of_no_use_lets_nobody_in(void **state)
 	assert_int_equal(CALL("reader", "list"), 0);
 }
 
+/* The next controller lets nobody in, and has all that runs. */
+static void a_list_that_is_gone_ends_nothing(void **state)
+{
+	(void)state;
+	launch("kept");
+	assert_int_equal(sh("pgrep -P $(pgrep -P $(cat daemon) -f 'serve --keeper') >pids && "
+			    "mv crl.pem away && kill -9 $(pgrep -P $(cat daemon) -f 'serve "
+			    "--keeper') && sleep 1 && kill -0 $(cat pids)"),
+			 0);
+	assert_int_equal(CALL("reader", "list"), 3);
+	assert_int_equal(sh("mv away crl.pem"), 0);
+	assert_int_equal(CALL("reader", "status kept"), 0);
+	assert_true(says("kept: running"));
+	kill_one("kept");
+}
+
 static void without_its_list_it_does_not_start(void **state)
 {
 	(void)state;
@@ -120,6 +136,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(the_revoked_are_put_out, begin, end),
 		cmocka_unit_test_setup_teardown(a_list_that_is_of_no_use_lets_nobody_in, begin,
 						end),
+		cmocka_unit_test_setup_teardown(a_list_that_is_gone_ends_nothing, begin, end),
 		cmocka_unit_test(without_its_list_it_does_not_start),
 	};
 
