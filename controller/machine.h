@@ -31,12 +31,12 @@
 #include "watch.h"
 #include "wire/command.h"
 
-#define MACHINE_READY_DEADLINE	 (5 * NS_PER_S)	  /* a program's sandbox is on */
-#define MACHINE_COMMAND_DEADLINE (10 * NS_PER_S)  /* the hypervisor carries out a command */
-#define MACHINE_EJECT_DEADLINE	 (10 * NS_PER_S)  /* the guest lets go of a card */
-#define MACHINE_LEAVE_DEADLINE	 (5 * NS_PER_S)	  /* a card ends after its link was closed */
-#define MACHINE_KILL_DEADLINE	 (2 * NS_PER_S)	  /* the hypervisor obeys KILL */
-#define MACHINE_LAST_MOMENT	 (20 * NS_PER_MS) /* from a link's end to its process's */
+#define MACHINE_READY_DEADLINE	 (5 * NS_PER_S)	   /* a program's sandbox is on */
+#define MACHINE_COMMAND_DEADLINE (10 * NS_PER_S)   /* the hypervisor carries out a command */
+#define MACHINE_EJECT_DEADLINE	 (10 * NS_PER_S)   /* the guest lets go of a card */
+#define MACHINE_LEAVE_DEADLINE	 (5 * NS_PER_S)	   /* a card ends after its link was closed */
+#define MACHINE_KILL_DEADLINE	 (2 * NS_PER_S)	   /* the hypervisor obeys KILL */
+#define MACHINE_LAST_MOMENT	 (200 * NS_PER_MS) /* from a link's end to its process's */
 #define MACHINE_GRACE		 (2 * NS_PER_S) /* the hypervisor tells of a card that has ended */
 #define MACHINE_ORDERS		 64u
 

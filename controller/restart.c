@@ -48,6 +48,7 @@ static void go_away(struct slot *slot, uint64_t restart_at)
 	link_close(&slot->bus);
 	slot->state = SLOT_AWAY;
 	slot->restart_at = restart_at;
+	slot->lost = 0;
 }
 
 static void note_death(struct machine *machine, struct slot *slot, const char *why, uint64_t now)
@@ -93,7 +94,7 @@ void restart_begin(struct machine *machine, struct slot *slot, uint64_t now)
 	if (slot->watch.exited || slot->watch.broken)
 		watch_why(&slot->watch, why, sizeof(why));
 	slot->away_since = now;
-	slot->grace = slot->lost = 0;
+	slot->grace = 0;
 	if (slot->state == SLOT_PREPARING)
 		restart_drop_update(machine, slot, "the card died meanwhile and is started again");
 	note_death(machine, slot, why, now);
@@ -140,11 +141,29 @@ static void turn_away(struct machine *machine, struct slot *slot, uint64_t now)
 	slot->deadline = now + (slot->old_program >= 0 ? UPDATE_DEADLINE : MACHINE_READY_DEADLINE);
 }
 
+/* The hypervisor did not take it: that says little if it has died, which is seen a moment later. */
+static void turn_refused(struct machine *machine, struct slot *slot, uint64_t now)
+{
+	const struct watch *watch = &slot->watch;
+	char why[STATUS_TEXT_SIZE];
+
+	if (!watch->exited && now < slot->lost)
+		return;
+	snprintf(why, sizeof(why), "%s", slot->death);
+	if (watch->exited && (watch->signal || watch->exit_code > 0))
+		watch_why(watch, why, sizeof(why));
+	did_not_return(machine, slot, why, now);
+}
+
 static void turn_returning(struct machine *machine, struct slot *slot, uint64_t now)
 {
 	const struct watch *watch = &slot->watch;
 	char why[STATUS_TEXT_SIZE];
 
+	if (slot->lost) {
+		turn_refused(machine, slot, now);
+		return;
+	}
 	/* Until the new one is on it, the page is the old one's. */
 	if (watch->view.standing_by && !watch->exited && now < slot->deadline)
 		return;
@@ -169,7 +188,9 @@ void restart_relinked(struct machine *machine, struct slot *slot, int result, co
 	if (!slot || slot->state != SLOT_RELINKING)
 		return;
 	if (result < 0) {
-		did_not_return(machine, slot, text, now);
+		snprintf(slot->death, sizeof(slot->death), "%s", text);
+		slot->state = SLOT_RETURNING;
+		slot->lost = now + MACHINE_LAST_MOMENT;
 		return;
 	}
 	slot->state = SLOT_ATTACHED;

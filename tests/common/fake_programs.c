@@ -563,5 +563,9 @@ void fake_card(int argc, char **argv)
 		_exit(93);
 	if (!strcmp(kind, "CLINGY"))
 		stay();
+	if (!strcmp(kind, "TORN")) {
+		usleep(60000);
+		_exit(93);
+	}
 	_exit(0);
 }

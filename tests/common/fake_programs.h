@@ -39,6 +39,7 @@ _Noreturn void fake_hypervisor(int argc, char **argv);
  *   MORTAL is ready, dies when its link is written to
  *   LATE  gets ready after a second
  *   CLINGY does not end with its link
+ *   TORN  dies a moment after its link has ended
  *   STIFF refuses commands
  *   FRAIL dies of a command
  *   MUTE  does not answer commands

@@ -195,7 +195,7 @@ static inline int make_folder(void **state)
 	       "karuta-card-null && "
 	       "cp %s karuta-card-volume && cp karuta-card-null karuta-card-local && mkdir sub "
 	       "&& mkfifo fifo && "
-	       "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy "
+	       "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy torn "
 	       "stiff frail mute sneaky garbled chatty bossy naughty; do "
 	       "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
 	       programs, programs, self, self, self))

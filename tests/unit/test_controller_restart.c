@@ -83,6 +83,19 @@ static void card_that_is_not_taken_back_fails(void **state)
 	kill_instance(pid);
 }
 
+/* A link ends before its process does: what is told is how that ended. */
+static void how_it_died_is_worth_waiting_for(void **state)
+{
+	pid_t pid = run_until_running("PICKY", "{\"kind\": \"volume\", \"name\": \"v\", "
+					       "\"store\": \"torn.vol\", \"key_fd\": 50}");
+
+	(void)state;
+	kill_card(pid);
+	wait_noted("card v (slot 1): ended with exit code 93; it is started again", 2);
+	assert_int_not_equal(sh("grep 'does not do that' notes"), 0);
+	kill_instance(pid);
+}
+
 static void write_marked_program(void)
 {
 	char path[sizeof(folder) + 16];
@@ -165,6 +178,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(dead_card_is_started_again),
 		cmocka_unit_test(card_that_is_not_taken_back_fails),
+		cmocka_unit_test(how_it_died_is_worth_waiting_for),
 		cmocka_unit_test(volume_in_memory_is_not_started_again),
 		cmocka_unit_test(program_is_replaced),
 		cmocka_unit_test(card_that_dies_while_it_is_updated_is_started_again),

@@ -327,12 +327,12 @@ static void who_waits_for_what_is_called_off_is_answered(void **state)
 	(void)state;
 	write_spec("web", "GOOD", WITH("sleepy"));
 	assert_int_equal(
-		sh("call() { ./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert "
-		   "operator.pem --key operator.key --timeout 20 \"$@\"; }\n"
-		   "call launch web.json keys=5:key >launched 2>&1 &\n"
+		sh("call='./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert operator.pem "
+		   "--key operator.key --timeout 20'\n"
+		   "$call launch web.json keys=5:key >launched 2>&1 &\n"
 		   "for i in $(seq 100); do test -e state/web.instance && break; sleep "
-		   "0.02; done; sleep 0.2; kill -STOP $(pgrep -P %d -f ^karuta-card-volume)\n"
-		   "call kill web >killed 2>&1 & sleep 0.2",
+		   "0.02; done; sleep 0.2; kill -STOP $(pgrep -P %d -f ^karuta-hypervisor)\n"
+		   "$call stop web >killed 2>&1 & sleep 0.2",
 		   port, daemon_pid),
 		0);
 	kill_daemon();

@@ -104,7 +104,7 @@ static void a_list_that_is_gone_ends_nothing(void **state)
 			    "--keeper') && sleep 1 && kill -0 $(cat pids)"),
 			 0);
 	assert_int_equal(CALL("reader", "list"), 3);
-	assert_int_equal(sh("mv away crl.pem"), 0);
+	assert_int_equal(sh("grep '1 instances go on' notes2 && mv away crl.pem"), 0);
 	assert_int_equal(CALL("reader", "status kept"), 0);
 	assert_true(says("kept: running"));
 	kill_one("kept");
