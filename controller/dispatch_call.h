@@ -41,5 +41,10 @@ int call_console(struct call *call);
 int call_audit(struct call *call);
 int call_snapshot(struct call *call);
 int call_update_host(struct call *call);
+int call_host(struct call *call);
+int call_evidence(struct call *call);
+int call_release(struct call *call);
+int call_make_volume(struct call *call);
+int call_delete_volume(struct call *call);
 
 #endif

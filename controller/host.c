@@ -141,20 +141,6 @@ int host_evidence(int argc, char **argv)
 	return ret < 0 ? fail(&error) : 0;
 }
 
-/* One line of printable text: it goes into files that are read line by line. */
-static int check_reason(const char *reason, struct error *error)
-{
-	size_t length = strlen(reason);
-
-	for (size_t i = 0; i < length; i++) {
-		if ((unsigned char)reason[i] < ' ' || reason[i] == 0x7f)
-			length = 0;
-	}
-	if (length && length <= 200)
-		return 0;
-	return error_set(error, EINVAL, "the reason is one line of at most 200 characters");
-}
-
 int host_release(int argc, char **argv)
 {
 	struct host_line line = {.usage = "REASON [--state FOLDER]", .accepts = "", .arguments = 1};
@@ -166,7 +152,7 @@ int host_release(int argc, char **argv)
 
 	if (code)
 		return code - 1;
-	if (check_reason(argv[optind], &error) < 0) {
+	if (quarantine_check_reason(argv[optind], &error) < 0) {
 		fail(&error);
 		return 2;
 	}

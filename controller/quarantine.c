@@ -245,6 +245,20 @@ static int log_release(struct state *state, const char *text, struct error *erro
 		       : state_save(state, error);
 }
 
+int quarantine_check_reason(const char *reason, struct error *error)
+{
+	size_t length = strlen(reason);
+
+	for (size_t i = 0; i < length; i++) {
+		if ((unsigned char)reason[i] < ' ' || reason[i] == 0x7f)
+			length = 0;
+	}
+	if (length && length <= QUARANTINE_REASON_MAX)
+		return 0;
+	return error_set(error, EINVAL, "the reason is one line of at most %u characters",
+			 QUARANTINE_REASON_MAX);
+}
+
 int quarantine_end(struct state *state, const char *who, const char *why, struct error *error)
 {
 	CLEANUP_FREE char *mark = NULL;

@@ -15,6 +15,8 @@
 
 #define QUARANTINE_TEXT_MAX 512u
 
+#define QUARANTINE_REASON_MAX 200u
+
 struct suspect {
 	const char *name;		     /* of the file, without folder */
 	int copy;			     /* of all that it holds; -1: there is none */
@@ -33,6 +35,8 @@ int quarantine_begin_with(const struct state *state, const char *name, struct er
 int quarantine_check(const struct state *state, struct error *error);
 /* Why, as a line of text; "": there is none. `path` as for state_open(). */
 int quarantine_read(const char *path, char *text, size_t size, struct error *error);
+/* One line of printable text: it goes into files that are read line by line. -EINVAL. */
+int quarantine_check_reason(const char *reason, struct error *error);
 /* Ends it: `who` and `why` are kept with the evidence and in the event log. -ENOENT: there is none.
  */
 int quarantine_end(struct state *state, const char *who, const char *why, struct error *error);

@@ -86,8 +86,7 @@ static json_t *report_slots(const struct machine *machine)
 	return list;
 }
 
-/* What the host is, and whether anything can be started on it. */
-static json_t *report_host(void)
+json_t *report_host(void)
 {
 	const struct programs_host *host = programs_host();
 	char quarantine[QUARANTINE_TEXT_MAX] = "";

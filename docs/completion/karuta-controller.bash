@@ -50,7 +50,7 @@ _karuta_controller() {
 	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" = 3 ]; then
-		words='list status events console audit wrapping launch start forget attach detach update update-host resize snapshot stop kill reset pause resume'
+		words='list status host evidence events console audit release wrapping launch start forget attach detach update update-host resize make-volume delete-volume snapshot stop kill reset pause resume'
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
 		mapfile -t COMPREPLY < <(compgen -W 'instance= card= file= spec= since= from= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
 		return

@@ -26,7 +26,7 @@
 #define CONTROL_HEAD_SIZE     4u
 #define CONTROL_ID_SIZE	      16u
 #define CONTROL_REQUEST_MAX   (192u << 10) /* without the length, as are the others */
-#define CONTROL_ANSWER_MAX    (256u << 10)
+#define CONTROL_ANSWER_MAX    (320u << 10) /* a quote and its event log, as JSON, and more */
 #define CONTROL_TEXT_MAX      1024u /* of an answer */
 #define CONTROL_VERB_MAX      16u
 #define CONTROL_ARGUMENTS_MAX 4u
