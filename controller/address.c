@@ -13,8 +13,8 @@
 
 #include "address.h"
 #include "base/base.h"
+#include "base/name.h"
 #include "os/fd.h"
-#include "strict.h"
 
 #define CONNECT_SECONDS 5
 

@@ -10,8 +10,8 @@
 #include <sys/file.h>
 
 #include "base/base.h"
+#include "base/name.h"
 #include "os/fd.h"
-#include "strict.h"
 #include "trust/digest.h"
 
 #define HEAD_FORMAT "karuta instance 1\nname %s\nwanted %s\nlength %zu\n"

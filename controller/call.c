@@ -17,11 +17,12 @@
 #include <sys/time.h>
 
 #include "base/base.h"
+#include "call/tls.h"
+#include "call/wrap.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "show.h"
 #include "strict.h"
-#include "tls.h"
 
 #define DEFAULT_PORT	"4747"
 #define DEFAULT_SECONDS 90u
@@ -349,7 +350,7 @@ static int wrap_keys(struct call *call, struct control_request *wrapped,
 	if (ret == 0)
 		ret = exchange(call, &question, answer, error);
 	return ret < 0 || answer->code ? ret
-				       : call_wrap(&call->request, name, answer, wrapped, error);
+				       : wrap_request(&call->request, name, answer, wrapped, error);
 }
 
 /* ---- the answer ---- */
@@ -429,7 +430,7 @@ static int try(struct call *call, struct control_answer *answer, struct error *e
 	ret = has_keys ? wrap_keys(call, &wrapped, answer, error) : 0;
 	if (ret == 0 && !(has_keys && answer->code))
 		ret = exchange(call, has_keys ? &wrapped : &call->request, answer, error);
-	call_wrap_free(&wrapped);
+	wrap_request_free(&wrapped);
 	return ret == -ECONNRESET ? 1 : ret;
 }
 
@@ -475,10 +476,11 @@ static int run(struct call *call)
 
 int call_main(int argc, char **argv)
 {
-	struct call call = {
-		.files = {"/etc/karuta/ca.pem", "/etc/karuta/caller.pem", "/etc/karuta/caller.key"},
-		.seconds = DEFAULT_SECONDS,
-		.socket = -1};
+	struct call call = {.files = {.authority = "/etc/karuta/ca.pem",
+				      .certificate = "/etc/karuta/caller.pem",
+				      .key = "/etc/karuta/caller.key"},
+			    .seconds = DEFAULT_SECONDS,
+			    .socket = -1};
 	int code = read_options(&call, argc, argv);
 
 	code = code ? code - 1 : run(&call);

@@ -21,12 +21,4 @@ void call_words_free(struct control_request *request);
 bool call_more(struct control_request *request, const struct control_answer *answer, bool follow,
 	       unsigned *pause_ms);
 
-/* call_wrap.c: the same request with its keys wrapped, as `caller` will send it, with the answer to
- * the verb `wrapping`. The request stays as it is; what was wrapped is freed also after an error.
- */
-int call_wrap(const struct control_request *request, const char *caller,
-	      const struct control_answer *answer, struct control_request *wrapped,
-	      struct error *error);
-void call_wrap_free(struct control_request *wrapped);
-
 #endif

@@ -12,7 +12,7 @@
 #include "base/base.h"
 #include "base/size.h"
 #include "call.h"
-#include "tls.h"
+#include "call/tls.h"
 
 /* An argument that may be longer than this is a document. */
 #define WORD_MAX_SIZE 255u

@@ -14,8 +14,8 @@
 #ifndef KARUTA_CONTROLLER_DISPATCH_H
 #define KARUTA_CONTROLLER_DISPATCH_H
 
+#include "call/tls.h"
 #include "fleet.h"
-#include "tls.h"
 
 struct outcome {
 	uint8_t id[CONTROL_ID_SIZE];

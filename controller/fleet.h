@@ -15,6 +15,7 @@
 #include "alarms.h"
 #include "audit.h"
 #include "book.h"
+#include "call/wrap.h"
 #include "console_page.h"
 #include "host_update.h"
 #include "instance.h"
@@ -23,7 +24,6 @@
 #include "operations.h"
 #include "policy.h"
 #include "snapshots.h"
-#include "wrap.h"
 
 #define FLEET_UNITS BOOK_ENTRIES
 

@@ -15,8 +15,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "call/tls.h"
 #include "os/loop.h"
-#include "tls.h"
 
 #define KEEPER_PASSED_MAX 8u
 

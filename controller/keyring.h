@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "call/wrap.h"
 #include "cards.h"
 #include "key.h"
 #include "wire/control.h"
-#include "wrap.h"
 
 struct keyring {
 	size_t count;

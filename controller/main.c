@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "call.h"
 #include "client.h"
+#include "enrol.h"
 #include "host.h"
 #include "run.h"
 #include "serve.h"
@@ -22,6 +23,7 @@ static const struct {
 } commands[] = {
 	{"run", run_main, "INSTANCE.json", "launch an instance and stay until it ends"},
 	{"serve", serve_main, "", "run the instances of a host for callers over the network"},
+	{"enrol", enrol_main, "", "get this host its certificate from the plane"},
 	{"call", call_main, "HOST VERB", "ask the controller of a host for something"},
 	{"status", client_status, "NAME", "what an instance and its cards do"},
 	{"attach", client_attach, "NAME CARD", "put a card into a slot while the guest runs"},

@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "call/tls.h"
+#include "call/wrap.h"
 #include "os/clock.h"
-#include "tls.h"
 #include "wire/control.h"
-#include "wrap.h"
 
 #define OPERATIONS_MAX	  512u
 #define OPERATIONS_SHARE  128u

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/base.h"
-#include "tls.h"
+#include "call/tls.h"
 
 #define LISTS_MAX (1u << 20) /* bytes of the file */
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/name.h"
 #include "confine.h"
 #include "console.h"
 #include "instance.h"

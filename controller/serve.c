@@ -23,13 +23,13 @@
 #include "host.h"
 #include "keep.h"
 #include "keeper_start.h"
+#include "listen.h"
 #include "os/fd.h"
 #include "programs.h"
 #include "remember.h"
 #include "server.h"
 
-#define DEFAULT_ADDRESS ":4747"
-#define DEFAULT_FILES	"/srv/karuta"
+#define DEFAULT_FILES "/srv/karuta"
 
 #define KEEPER_PAUSE (2 * NS_PER_S) /* between two keepers */
 
@@ -419,10 +419,11 @@ static struct serve *make_serve(void)
 
 	if (!serve)
 		return NULL;
-	serve->address = DEFAULT_ADDRESS;
+	serve->address = LISTEN_DEFAULT;
 	serve->given_files = DEFAULT_FILES;
-	serve->tls_files = (struct tls_files){"/etc/karuta/ca.pem", "/etc/karuta/host.pem",
-					      "/etc/karuta/host.key"};
+	serve->tls_files = (struct tls_files){.authority = "/etc/karuta/ca.pem",
+					      .certificate = "/etc/karuta/host.pem",
+					      .key = "/etc/karuta/host.key"};
 	serve->signals = serve->keeper_fd = -1;
 	serve->server.socket = -1;
 	serve->fleet.audit = AUDIT_NONE;

@@ -16,11 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "call/tls.h"
 #include "dispatch.h"
 #include "fleet.h"
 #include "os/loop.h"
 #include "revoked.h"
-#include "tls.h"
 
 #define SERVER_STRANGERS    256u
 #define SERVER_HANDSHAKES   64u	 /* strangers that have said something: they cost 50 KB each */

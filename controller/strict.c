@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "base/name.h"
 #include "base/size.h"
 #include "strict.h"
 
@@ -167,20 +167,6 @@ int strict_name(const struct place *place, const json_t *object, const char *mem
 				     "letter or a digit");
 	*name = text;
 	return 0;
-}
-
-bool name_is_valid(const char *name, size_t longest)
-{
-	size_t length = strnlen(name, longest + 1);
-
-	if (!length || length > longest || !isalnum((unsigned char)name[0]))
-		return false;
-	for (size_t i = 0; i < length; i++) {
-		/* isalnum() would ask the locale; the program never sets one. */
-		if (!isalnum((unsigned char)name[i]) && !strchr("-_.", name[i]))
-			return false;
-	}
-	return true;
 }
 
 int size_above_zero(const char *text, uint64_t *bytes)

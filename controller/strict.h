@@ -51,6 +51,5 @@ int strict_name(const struct place *place, const json_t *object, const char *mem
 
 /* Digits with at most one of K M G T behind them. -EINVAL: anything else, 0, or too much. */
 int size_above_zero(const char *text, uint64_t *bytes);
-bool name_is_valid(const char *name, size_t longest);
 
 #endif

@@ -11,15 +11,15 @@ _karuta_controller_instances() {
 
 _karuta_controller() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='run serve call status attach detach update resize snapshot console stop kill reset pause resume audit verify quote evidence release --help --version'
+	local commands='run serve enrol call status attach detach update resize snapshot console stop kill reset pause resume audit verify quote evidence release --help --version'
 	local options='--socket --help' words=
 
 	case $previous in
-	--socket | --console | --state | --audit | --ca | --cert | --key | --crl | --files)
+	--token-file | --folder | --socket | --console | --state | --audit | --ca | --cert | --key | --crl | --files)
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
-	--timeout | --name | --nonce | --from | --listen | --id) return ;;
+	--token | --timeout | --name | --nonce | --from | --listen | --id) return ;;
 	--tpm)
 		COMPREPLY=(device:/dev/tpmrm0)
 		return
@@ -36,6 +36,7 @@ _karuta_controller() {
 	evidence | release) options='--state --help' ;;
 	audit) options='--tpm --json --from --help' ;;
 	serve) options='--listen --ca --cert --key --crl --files --audit --state --tpm --help' ;;
+	enrol) options='--token --token-file --listen --folder --timeout --help' ;;
 	call) options='--ca --cert --key --timeout --id --json --follow --help' ;;
 	status) options+=' --json' ;;
 	detach) options+=' --force --timeout' ;;
@@ -54,7 +55,7 @@ _karuta_controller() {
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
 		mapfile -t COMPREPLY < <(compgen -W 'instance= card= file= spec= since= from= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
 		return
-	elif [[ ${COMP_WORDS[1]} == @(call|serve) ]]; then
+	elif [[ ${COMP_WORDS[1]} == @(call|serve|enrol) ]]; then
 		return
 	elif [ "$COMP_CWORD" = 2 ] && [ "${COMP_WORDS[1]}" = audit ]; then
 		words='verify show'

@@ -139,13 +139,19 @@ const struct control_verb control_verbs[] = {
 	{.name = NULL},
 };
 
-const struct control_verb *control_verb_find(const char *name, size_t length)
+static const struct control_verb *find_verb(const struct control_verb *verbs, const char *name,
+					    size_t length)
 {
-	for (const struct control_verb *verb = control_verbs; verb->name; verb++) {
+	for (const struct control_verb *verb = verbs; verb->name; verb++) {
 		if (strlen(verb->name) == length && !memcmp(verb->name, name, length))
 			return verb;
 	}
 	return NULL;
+}
+
+const struct control_verb *control_verb_find(const char *name, size_t length)
+{
+	return find_verb(control_verbs, name, length);
 }
 
 const struct control_value *control_value_find(const struct control_request *request,
@@ -187,14 +193,15 @@ static bool read_id(struct cursor *cursor, uint8_t id[CONTROL_ID_SIZE])
 	return true;
 }
 
-static void read_verb(struct cursor *cursor, struct control_request *request)
+static void read_verb(struct cursor *cursor, const struct control_verb *verbs,
+		      struct control_request *request)
 {
 	size_t length;
 	const char *name = cbor_read_text(cursor, &length);
 
 	if (!name)
 		return;
-	request->verb = control_verb_find(name, length);
+	request->verb = find_verb(verbs, name, length);
 	snprintf(request->verb_name, sizeof(request->verb_name), "%.*s",
 		 (int)min_u64(length, CONTROL_VERB_MAX), name);
 }
@@ -286,8 +293,8 @@ static int check_given(const struct control_request *request, struct error *erro
 	return 0;
 }
 
-int control_request_decode(struct control_request *request, const uint8_t *bytes, size_t length,
-			   struct error *error)
+int control_request_decode_of(const struct control_verb *verbs, struct control_request *request,
+			      const uint8_t *bytes, size_t length, struct error *error)
 {
 	struct cursor cursor = cursor_make(bytes, length);
 	int ret;
@@ -296,13 +303,19 @@ int control_request_decode(struct control_request *request, const uint8_t *bytes
 	if (cbor_read_array(&cursor) != 3)
 		cursor.failed = true;
 	request->has_id = read_id(&cursor, request->id);
-	read_verb(&cursor, request);
+	read_verb(&cursor, verbs, request);
 	if (!cursor.failed && !request->verb)
 		return error_set(error, ENOSYS, "there is no verb %s", request->verb_name);
 	ret = cursor.failed ? 0 : read_arguments(&cursor, request, error);
 	if (ret == 0 && (cursor.failed || cursor.left))
 		ret = error_set(error, EBADMSG, "not a request");
 	return ret < 0 ? ret : check_given(request, error);
+}
+
+int control_request_decode(struct control_request *request, const uint8_t *bytes, size_t length,
+			   struct error *error)
+{
+	return control_request_decode_of(control_verbs, request, bytes, length, error);
 }
 
 static void write_keys(struct writer *writer, const struct control_request *request)

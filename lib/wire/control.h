@@ -27,7 +27,7 @@
 #define CONTROL_ID_SIZE	      16u
 #define CONTROL_REQUEST_MAX   (192u << 10) /* without the length, as are the others */
 #define CONTROL_ANSWER_MAX    (320u << 10) /* a quote and its event log, as JSON, and more */
-#define CONTROL_TEXT_MAX      1024u /* of an answer */
+#define CONTROL_TEXT_MAX      1024u	   /* of an answer */
 #define CONTROL_VERB_MAX      16u
 #define CONTROL_ARGUMENTS_MAX 4u
 #define CONTROL_KEYS_MAX      31u
@@ -109,6 +109,9 @@ void control_put_length(uint8_t head[CONTROL_HEAD_SIZE], size_t length);
  * -ENOSYS: no such verb; -EINVAL: its arguments. has_id says whether there is one to answer to. */
 int control_request_decode(struct control_request *request, const uint8_t *bytes, size_t length,
 			   struct error *error);
+/* The same of another list of verbs, which ends with one without a name. */
+int control_request_decode_of(const struct control_verb *verbs, struct control_request *request,
+			      const uint8_t *bytes, size_t length, struct error *error);
 /* Length or -EMSGSIZE. */
 ssize_t control_request_encode(const struct control_request *request, uint8_t *bytes, size_t size);
 /* The same with no bytes for each key: what a key is wrapped for, and what makes a request the same

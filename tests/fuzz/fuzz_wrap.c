@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wrap.h"
+#include "call/wrap.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 

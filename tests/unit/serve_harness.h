@@ -7,8 +7,8 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 
+#include "call/tls.h"
 #include "controller_harness.h"
-#include "tls.h"
 #include "wire/control.h"
 
 static int port;
@@ -170,7 +170,7 @@ static inline struct guest connect_as(const char *name)
 {
 	struct timeval patience = {.tv_sec = SECONDS};
 	char authority[128], certificate[128], key[128];
-	struct tls_files files = {authority, certificate, key};
+	struct tls_files files = {.authority = authority, .certificate = certificate, .key = key};
 	struct error error = {0};
 	struct guest guest = {.fd = connect_plain()};
 

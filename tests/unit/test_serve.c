@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon: who may do what, what is answered, what is left behind. */
+#include "call/wrap.h"
 #include "serve_harness.h"
-#include "wrap.h"
 
 static void an_instance_lives_and_ends(void **state)
 {

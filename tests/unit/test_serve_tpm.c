@@ -3,10 +3,10 @@
 #include "audit.h"
 #include "audit_files.h"
 #include "audit_head.h"
+#include "call/wrap.h"
 #include "serve_harness.h"
 #include "tpm.h"
 #include "trust/quote.h"
-#include "wrap.h"
 
 #define NONCE "00112233445566778899aabbccddeeff"
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
-#include "wrap.h"
+#include "call/wrap.h"
 
 static struct wrap_pair *pair;
 static struct error error;

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/name.h"
 #include "os/fd.h"
-#include "strict.h"
 
 #define PEM_MAX 65536u
 
@@ -65,25 +65,33 @@ ssize_t tls_read_file(const char *from, void *bytes, size_t size, struct error *
 	return got;
 }
 
-/* Reads the file and lets `take` have it, as long as that returns true. */
-static int read_pem(const char *from, bool (*take)(BIO *bio, SSL_CTX *context), SSL_CTX *context,
-		    struct error *error)
+typedef bool (*take_fn)(BIO *bio, SSL_CTX *context);
+
+/* Lets `take` have it, as long as that returns true. `name` is for messages. */
+static int take_pem(const char *name, const void *bytes, size_t length, take_fn take,
+		    SSL_CTX *context, struct error *error)
 {
-	CLEANUP_FREE uint8_t *bytes = malloc(PEM_MAX);
-	ssize_t length = bytes ? tls_read_file(from, bytes, PEM_MAX, error)
-			       : error_set(error, ENOMEM, "out of memory");
-	BIO *bio = length < 0 ? NULL : BIO_new_mem_buf(bytes, (int)length);
+	BIO *bio = length < PEM_MAX ? BIO_new_mem_buf(bytes, (int)length) : NULL;
 	unsigned taken = 0;
 
 	while (bio && take(bio, context))
 		taken++;
 	BIO_free(bio);
+	ERR_clear_error();
+	return taken ? 0 : error_set(error, EINVAL, "%s: not what is expected, in PEM", name);
+}
+
+static int read_pem(const char *from, take_fn take, SSL_CTX *context, struct error *error)
+{
+	CLEANUP_FREE uint8_t *bytes = malloc(PEM_MAX);
+	ssize_t length = bytes ? tls_read_file(from, bytes, PEM_MAX, error)
+			       : error_set(error, ENOMEM, "out of memory");
+	int ret = length < 0 ? (int)length
+			     : take_pem(from, bytes, (size_t)length, take, context, error);
+
 	if (bytes)
 		explicit_bzero(bytes, PEM_MAX);
-	ERR_clear_error();
-	if (length < 0)
-		return (int)length;
-	return taken ? 0 : error_set(error, EINVAL, "%s: not what is expected, in PEM", from);
+	return ret;
 }
 
 static bool take_authority(BIO *bio, SSL_CTX *context)
@@ -165,6 +173,29 @@ static bool set_up(SSL_CTX *context, bool server)
 	       SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols) - 1) == 0;
 }
 
+static int take_one(const struct tls_files *files, const char *from, const char *name, take_fn take,
+		    SSL_CTX *context, struct error *error)
+{
+	return files->are_texts ? take_pem(name, from, strlen(from), take, context, error)
+				: read_pem(from, take, context, error);
+}
+
+static int take_all(const struct tls_files *files, SSL_CTX *context, struct error *error)
+{
+	int ret = take_one(files, files->authority, "authority", take_authority, context, error);
+
+	if (ret == 0)
+		ret = take_one(files, files->certificate, "certificate", take_certificate, context,
+			       error);
+	if (ret == 0)
+		ret = take_one(files, files->key, "key", take_key, context, error);
+	if (ret == 0 && SSL_CTX_check_private_key(context) != 1)
+		ret = error_set(error, EINVAL, "%s is not the key of %s",
+				files->are_texts ? "key" : files->key,
+				files->are_texts ? "certificate" : files->certificate);
+	return ret;
+}
+
 SSL_CTX *tls_context(const struct tls_files *files, bool server, struct error *error)
 {
 	SSL_CTX *context = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
@@ -173,14 +204,7 @@ SSL_CTX *tls_context(const struct tls_files *files, bool server, struct error *e
 	if (!context || !set_up(context, server))
 		ret = error_set(error, ENOMEM, "TLS cannot be set up");
 	if (ret == 0)
-		ret = read_pem(files->authority, take_authority, context, error);
-	if (ret == 0)
-		ret = read_pem(files->certificate, take_certificate, context, error);
-	if (ret == 0)
-		ret = read_pem(files->key, take_key, context, error);
-	if (ret == 0 && SSL_CTX_check_private_key(context) != 1)
-		ret = error_set(error, EINVAL, "%s is not the key of %s", files->key,
-				files->certificate);
+		ret = take_all(files, context, error);
 	if (ret == 0)
 		return context;
 	SSL_CTX_free(context);

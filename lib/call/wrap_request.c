@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "call.h"
 #include "trust/digest.h"
 #include "wrap.h"
 
@@ -35,16 +34,16 @@ static int wrap_one(const uint8_t public[WRAP_PUBLIC_SIZE], const struct wrap_co
 	return 0;
 }
 
-void call_wrap_free(struct control_request *wrapped)
+void wrap_request_free(struct control_request *wrapped)
 {
 	for (size_t i = 0; i < wrapped->key_count; i++)
 		free((void *)(uintptr_t)wrapped->keys[i].bytes);
 	wrapped->key_count = 0;
 }
 
-int call_wrap(const struct control_request *request, const char *caller,
-	      const struct control_answer *answer, struct control_request *wrapped,
-	      struct error *error)
+int wrap_request(const struct control_request *request, const char *caller,
+		 const struct control_answer *answer, struct control_request *wrapped,
+		 struct error *error)
 {
 	struct wrap_context context = {.caller = caller};
 	uint8_t public[WRAP_PUBLIC_SIZE];

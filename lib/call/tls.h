@@ -4,8 +4,8 @@
  * not the world's. A certificate's subject says who its holder is (CN) and what that is (OU):
  * "host", or what a caller may do: "reader", "operator", "admin".
  */
-#ifndef KARUTA_CONTROLLER_TLS_H
-#define KARUTA_CONTROLLER_TLS_H
+#ifndef KARUTA_CALL_TLS_H
+#define KARUTA_CALL_TLS_H
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -15,11 +15,12 @@
 
 #define TLS_NAME_MAX 63u
 
-/* PEM; each a path, or "fd:N", which is closed. */
+/* PEM; each a path, or "fd:N", which is closed; or all three the PEM itself. */
 struct tls_files {
 	const char *authority; /* one or more certificates */
 	const char *certificate;
 	const char *key;
+	bool are_texts;
 };
 
 struct tls_peer {

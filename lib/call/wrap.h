@@ -18,8 +18,8 @@
  * the whole of a specification, but no keys. So what was wrapped is of no use for another card,
  * instance, request, caller or host, nor for this one after its next start.
  */
-#ifndef KARUTA_CONTROLLER_WRAP_H
-#define KARUTA_CONTROLLER_WRAP_H
+#ifndef KARUTA_CALL_WRAP_H
+#define KARUTA_CALL_WRAP_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -61,5 +61,13 @@ ssize_t wrap_close(const uint8_t public[WRAP_PUBLIC_SIZE], const struct wrap_con
  * this pair, -EKEYREJECTED: not for this context, or changed. Nothing of it is in `bytes` then. */
 ssize_t wrap_open(const struct wrap_pair *pair, const struct wrap_context *context,
 		  const uint8_t *wrapped, size_t length, uint8_t *bytes, struct error *error);
+
+/* wrap_request.c: the same request with its keys wrapped, as `caller` will send it, with the answer
+ * to the verb `wrapping`. The request stays as it is, and has what is not copied: its texts. What
+ * was wrapped is freed also after an error. -EPROTO: that is no answer to it. */
+int wrap_request(const struct control_request *request, const char *caller,
+		 const struct control_answer *answer, struct control_request *wrapped,
+		 struct error *error);
+void wrap_request_free(struct control_request *wrapped);
 
 #endif

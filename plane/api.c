@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "list.h"
+
+const struct route plane_routes[] = {
+	{HTTP_GET, "/healthz", AUTH_NOBODY, api_health},
+	{HTTP_GET, "/metrics", AUTH_READER, api_metrics},
+	{HTTP_GET, "/v1/hosts", AUTH_READER, api_hosts_list},
+	{HTTP_POST, "/v1/hosts", AUTH_ADMIN, api_hosts_add},
+	{HTTP_GET, "/v1/hosts/{name}", AUTH_READER, api_hosts_one},
+	{HTTP_DELETE, "/v1/hosts/{name}", AUTH_ADMIN, api_hosts_remove},
+	{HTTP_GET, "/v1/hosts/{name}/evidence", AUTH_READER, api_hosts_evidence},
+	{HTTP_POST, "/v1/hosts/{name}/release", AUTH_ADMIN, api_hosts_release},
+	{HTTP_GET, "/v1/tokens", AUTH_ADMIN, api_tokens_list},
+	{HTTP_POST, "/v1/tokens", AUTH_ADMIN, api_tokens_make},
+	{HTTP_DELETE, "/v1/tokens/{name}", AUTH_ADMIN, api_tokens_remove},
+	{HTTP_GET, "/v1/events", AUTH_READER, api_events},
+};
+const size_t plane_route_count = ARRAY_LEN(plane_routes);
+
+/* ---- answers ---- */
+
+static const struct {
+	int error;
+	unsigned status;
+	const char *code, *remedy;
+} kinds[] = {
+	{ENOENT, 404, "not-found", NULL},
+	{ESRCH, 404, "not-found", NULL},
+	{EEXIST, 409, "exists", "choose another name"},
+	{ESTALE, 412, "changed", "read it again, and decide again"},
+	{EBUSY, 409, "busy", "try again in a moment"},
+	{EINVAL, 422, "invalid", NULL},
+	{E2BIG, 413, "too-large", NULL},
+	{EHOSTDOWN, 409, "not-enrolled", "run `karuta-controller enrol` on the host"},
+	{ETIMEDOUT, 504, "host-silent", "see whether the host is up: `karuta host show`"},
+	{ECONNREFUSED, 502, "host-unreachable", "see whether the host is up: `karuta host show`"},
+	{EHOSTUNREACH, 502, "host-unreachable", "see whether the host is up: `karuta host show`"},
+	{ENETUNREACH, 502, "host-unreachable", "see whether the host is up: `karuta host show`"},
+	{ENOSPC, 507, "full", "make room where the plane keeps its state"},
+};
+
+void api_fail(const struct route_request *request, int ret, const struct error *error,
+	      const char *object)
+{
+	struct problem problem = {0};
+	const char *text = error && error->code ? error->text : strerror(-ret);
+
+	problem_set(&problem, 500, "internal", object, NULL, "%s", text);
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (kinds[i].error == -ret)
+			problem_set(&problem, kinds[i].status, kinds[i].code, object,
+				    kinds[i].remedy, "%s", text);
+	}
+	http_answer_problem(request->exchange, &problem);
+}
+
+void api_show(const struct route_request *request, unsigned status, json_t *doc)
+{
+	char tag[32];
+
+	snprintf(tag, sizeof(tag), "\"%" PRIu64 "\"", doc_revision(doc));
+	http_set_header(request->exchange, "ETag", tag);
+	http_answer_json(request->exchange, status, doc);
+}
+
+/* ---- requests ---- */
+
+/* Query members that are not filters. */
+static bool is_of_the_page(const char *name)
+{
+	return !strcmp(name, "limit") || !strcmp(name, "after");
+}
+
+static int take_query(const struct http_exchange *exchange, struct list_query *query,
+		      struct problem *problem)
+{
+	const char *limit = http_query_find(exchange, "limit");
+	char *end = NULL;
+	unsigned long number = limit ? strtoul(limit, &end, 10) : 0;
+
+	if (limit &&
+	    (*end || limit[0] < '0' || limit[0] > '9' || !number || number > LIST_LIMIT_MAX))
+		return problem_set(problem, 400, "bad-query", NULL, NULL, "limit: must be 1 to %u",
+				   LIST_LIMIT_MAX);
+	query->limit = (unsigned)number;
+	query->after = http_query_find(exchange, "after");
+	for (size_t i = 0; i < exchange->query_count; i++) {
+		const struct http_query *given = &exchange->query[i];
+
+		if (is_of_the_page(given->name))
+			continue;
+		if (query->filter_count == LIST_FILTERS)
+			return problem_set(problem, 400, "bad-query", NULL, NULL,
+					   "more than %u filters", LIST_FILTERS);
+		query->filters[query->filter_count++] =
+			(struct list_filter){given->name, given->value};
+	}
+	return 0;
+}
+
+void api_list(struct plane *plane, const struct route_request *request, const char *kind,
+	      void (*show)(struct plane *plane, json_t *doc))
+{
+	char prefix[DOC_NAME_MAX + 2];
+	struct list_query query = {.prefix = prefix};
+	struct problem problem = {0};
+	struct error error = {0};
+	json_t *page = NULL, *item;
+	size_t i;
+	int ret;
+
+	snprintf(prefix, sizeof(prefix), "%s/", kind);
+	if (take_query(request->exchange, &query, &problem) < 0) {
+		http_answer_problem(request->exchange, &problem);
+		return;
+	}
+	ret = list_page(plane->store, &query, &page, &error);
+	if (ret < 0) {
+		api_fail(request, ret, &error, kind);
+		return;
+	}
+	json_array_foreach(json_object_get(page, "items"), i, item)
+	{
+		if (show)
+			show(plane, item);
+	}
+	http_answer_json(request->exchange, 200, page);
+}
+
+static bool is_expected(const struct route_request *request, const json_t *doc)
+{
+	const char *expected = http_header(request->exchange, "If-Match");
+	char tag[32];
+
+	snprintf(tag, sizeof(tag), "\"%" PRIu64 "\"", doc_revision(doc));
+	return !expected || !strcmp(expected, "*") || !strcmp(expected, tag);
+}
+
+json_t *api_find(struct plane *plane, const struct route_request *request, const char *kind)
+{
+	const char *name = request->match->names[0];
+	char object[2 * DOC_NAME_MAX + 2];
+	struct error error = {0};
+	json_t *doc = NULL;
+	int ret = doc_read(plane->store, kind, name, &doc, &error);
+
+	snprintf(object, sizeof(object), "%s/%s", kind, name);
+	if (ret == -ENOENT)
+		error_set(&error, ENOENT, "there is no %.*s %s", (int)strlen(kind) - 1, kind, name);
+	else if (ret == 0 && !is_expected(request, doc))
+		ret = error_set(&error, ESTALE, "it has changed since: it is revision %" PRIu64,
+				doc_revision(doc));
+	if (ret == 0)
+		return doc;
+	json_decref(doc);
+	api_fail(request, ret, &error, object);
+	return NULL;
+}

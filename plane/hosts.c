@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hosts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "host.h"
+#include "list.h"
+#include "os/clock.h"
+
+#define KIND "hosts"
+
+static struct host **find(struct hosts *hosts, const char *name)
+{
+	struct host **at = &hosts->first;
+
+	while (*at && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+static int add(struct hosts *hosts, const json_t *doc, struct error *error)
+{
+	struct host *host;
+
+	if (hosts->count == HOSTS_MOST)
+		return error_set(error, EBUSY, "there are %u hosts already", HOSTS_MOST);
+	host = host_make(hosts, doc, error);
+	if (!host)
+		return -error->code;
+	host->next = hosts->first;
+	hosts->first = host;
+	hosts->count++;
+	return 0;
+}
+
+static void drop(struct hosts *hosts, struct host **at)
+{
+	struct host *host = *at;
+
+	if (!host)
+		return;
+	*at = host->next;
+	hosts->count--;
+	host_free(host);
+}
+
+struct filling {
+	struct hosts *hosts;
+	struct error *error;
+};
+
+static int fill(void *context, const struct store_item *item)
+{
+	struct filling *filling = context;
+	json_t *doc;
+	int ret = list_item_json(item, &doc, filling->error);
+
+	if (ret < 0)
+		return ret;
+	ret = add(filling->hosts, doc, filling->error);
+	json_decref(doc);
+	return ret;
+}
+
+int hosts_open(const struct hosts_setup *setup, struct hosts **hosts, struct error *error)
+{
+	struct hosts *made = calloc(1, sizeof(*made));
+	struct filling filling = {made, error};
+	int ret;
+
+	if (!made)
+		return error_set(error, ENOMEM, "out of memory");
+	made->setup = *setup;
+	ret = store_list(setup->store, KIND "/", NULL, HOSTS_MOST, fill, &filling, error);
+	if (ret < 0) {
+		hosts_close(made);
+		return ret;
+	}
+	*hosts = made;
+	return 0;
+}
+
+void hosts_close(struct hosts *hosts)
+{
+	if (!hosts)
+		return;
+	while (hosts->first)
+		drop(hosts, &hosts->first);
+	free(hosts);
+}
+
+int hosts_turn(struct hosts *hosts)
+{
+	uint64_t now = os_now() / NS_PER_MS;
+	int pause = HOSTS_ASK_MS;
+
+	for (struct host *host = hosts->first; host; host = host->next) {
+		int next = host_turn(host, now);
+
+		pause = next < pause ? next : pause;
+	}
+	return pause;
+}
+
+int hosts_changed(struct hosts *hosts, const char *name, struct error *error)
+{
+	json_t *doc;
+	int ret = doc_read(hosts->setup.store, KIND, name, &doc, error);
+
+	struct host **at = find(hosts, name);
+
+	if (ret < 0 || (*at && strcmp((*at)->uid, doc_uid(doc)) != 0))
+		drop(hosts, at);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	at = find(hosts, name);
+	ret = *at ? host_again(*at, doc, error) : add(hosts, doc, error);
+	json_decref(doc);
+	return ret;
+}
+
+void hosts_show(struct hosts *hosts, json_t *doc)
+{
+	static const char *const shown[] = {
+		"release",     "signer",	"version",	 "attestation",
+		"cpus",	       "cpus_promised", "memory",	 "memory_promised",
+		"memory_free", "instances",	"instances_most"};
+	const struct host *host = *find(hosts, doc_name(doc));
+	json_t *status = json_object_get(doc, "status");
+
+	json_object_del(status, "attestation_key");
+	for (size_t i = 0; host && i < ARRAY_LEN(shown); i++) {
+		json_t *value = json_object_get(host->report, shown[i]);
+
+		if (value)
+			json_object_set(status, shown[i], value);
+	}
+	if (host && host->evidence.heard)
+		json_object_set_new(
+			status, "heard_ms_ago",
+			json_integer((json_int_t)(os_now() / NS_PER_MS - host->evidence.heard)));
+}
+
+void hosts_count(const struct hosts *hosts, unsigned counts[HOSTS_STATES])
+{
+	memset(counts, 0, HOSTS_STATES * sizeof(counts[0]));
+	for (const struct host *host = hosts->first; host; host = host->next)
+		counts[host->verdict.state]++;
+}
+
+int hosts_ask(struct hosts *hosts, const char *name, const struct control_request *request,
+	      unsigned seconds, call_done_fn done, void *context, struct error *error)
+{
+	struct host *host = *find(hosts, name);
+
+	if (!host)
+		return error_set(error, ENOENT, "there is no host %s", name);
+	if (!host->caller)
+		return error_set(error, EHOSTDOWN, "host %s is not enrolled yet", name);
+	return host_ask(host, request, seconds, done, context, error);
+}

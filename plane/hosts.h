@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hosts of the fleet, as they are now: each is asked every HOSTS_ASK_MS what it is and what it
+ * runs, and now and then for evidence of that, whose nonce is made here. What that says is judged
+ * (core/trust.h), and a change of the verdict is stored, with an event.
+ *
+ * The plane calls, hosts answer. One that does not answer holds up nobody else.
+ */
+#ifndef KARUTA_PLANE_HOSTS_H
+#define KARUTA_PLANE_HOSTS_H
+
+#include <jansson.h>
+#include <openssl/ssl.h>
+
+#include "call/call.h"
+#include "core/trust.h"
+#include "doc.h"
+#include "events.h"
+#include "evidence.h"
+#include "os/loop.h"
+
+#define HOSTS_ASK_MS	  1000u
+#define HOSTS_EVIDENCE_MS 30000u
+#define HOSTS_MOST	  1000u
+#define HOSTS_STATES	  (TRUST_TRUSTED + 1u)
+
+struct hosts;
+
+struct hosts_setup {
+	struct os_loop *loop;
+	struct store *store;
+	struct events *events;
+	SSL_CTX *tls; /* the plane's certificate as a caller */
+	struct trust_policy policy;
+	const struct evidence_policy *releases;
+};
+
+/* Those that the store has. */
+int hosts_open(const struct hosts_setup *setup, struct hosts **hosts, struct error *error);
+/* NULL is allowed. */
+void hosts_close(struct hosts *hosts);
+/* Returns after how many ms it is to be called at the latest. */
+int hosts_turn(struct hosts *hosts);
+
+/* A host was stored, changed or deleted under this name. */
+int hosts_changed(struct hosts *hosts, const char *name, struct error *error);
+/* What the host told last is put into `status` of its document, which is to be shown. */
+void hosts_show(struct hosts *hosts, json_t *doc);
+
+/* How many there are of each state. */
+void hosts_count(const struct hosts *hosts, unsigned counts[HOSTS_STATES]);
+
+/* A request to a host; call.h. -ENOENT: there is none of this name, -EHOSTDOWN: it is not enrolled
+ * yet. */
+int hosts_ask(struct hosts *hosts, const char *name, const struct control_request *request,
+	      unsigned seconds, call_done_fn done, void *context, struct error *error);
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plane as a whole, by curl, with a host that it enrols: a real controller, with stand-ins for
+ * what that launches. */
+#include "serve_harness.h"
+
+#define TOKEN "$(cat plane/admin.token)"
+
+static pid_t plane_pid;
+static int plane_port;
+
+/* What curl shows; its exit code, 22: a status of 400 and above. */
+#define API(who, method, path, more, ...)                                                          \
+	sh("curl -sS --fail-with-body --cacert plane/ca.pem -H \"Authorization: Bearer " who       \
+	   "\" -X " method " " more " https://127.0.0.1:%d" path " 2>&1",                          \
+	   ##__VA_ARGS__, plane_port)
+#define ADMIN(method, path, more, ...) API(TOKEN, method, path, more, ##__VA_ARGS__)
+#define BODY(text)		       "-H 'Content-Type: application/json' -d '" text "'"
+
+static void start_plane(void)
+{
+	char listen[32];
+
+	snprintf(listen, sizeof(listen), "127.0.0.1:%d", plane_port);
+	plane_pid = fork();
+	assert_true(plane_pid >= 0);
+	if (plane_pid == 0) {
+		if (chdir(folder) < 0 || !freopen("plane.notes", "w", stderr))
+			_exit(90);
+		execl("./karuta-plane", "karuta-plane", "--listen", listen, "--folder", "plane",
+		      "--release", "karuta.manifest", "--allow-unattested", NULL);
+		_exit(92);
+	}
+	for (unsigned i = 0; i < SECONDS * 20; i++) {
+		if (sh("curl -sS --fail --cacert plane/ca.pem https://127.0.0.1:%d/healthz",
+		       plane_port) == 0)
+			return;
+		usleep(50000);
+	}
+	sh("cat plane.notes");
+	fail_msg("the plane does not serve: %s", output);
+}
+
+static void await_host(const char *state)
+{
+	for (unsigned i = 0; i < SECONDS * 10; i++) {
+		ADMIN("GET", "/v1/hosts/h1", "");
+		if (sh("echo '%s' | jq -r .status.state", output) == 0 &&
+		    !strncmp(output, state, strlen(state)))
+			return;
+		usleep(100000);
+	}
+	ADMIN("GET", "/v1/hosts/h1", "");
+	fail_msg("the host is not %s: %s", state, output);
+}
+
+/* What the plane gives a host is what its controller serves with. */
+static int enrol(void)
+{
+	if (ADMIN("POST", "/v1/hosts", BODY("{\"name\": \"h1\", \"address\": \"127.0.0.1:%d\"}"),
+		  port) != 0)
+		return -1;
+	if (sh("mkdir -p etc && echo '%s' | jq -r .token | timeout 20 ./karuta-controller enrol "
+	       "--token - --listen 127.0.0.1:%d --folder etc 2>&1 && cp etc/ca.pem etc/host.pem "
+	       "etc/host.key . && printf '\\n' && openssl verify -CAfile plane/ca.pem host.pem",
+	       output, port) != 0)
+		return -1;
+	return 0;
+}
+
+static int begin(void **state)
+{
+	if (make_host_folder(state) != 0 ||
+	    sh("cp $(dirname $(readlink /proc/%d/exe))/../../bin/karuta-plane . && mkdir -m 700 "
+	       "plane",
+	       getpid()) != 0)
+		return -1;
+	plane_port = port + 7;
+	start_plane();
+	if (enrol() != 0)
+		return -1;
+	keeper_pid = start_daemon("host");
+	return 0;
+}
+
+static int end(void **state)
+{
+	kill(plane_pid, SIGTERM);
+	if (wait_end(plane_pid) != 0)
+		return -1;
+	kill(keeper_pid, SIGTERM);
+	if (wait_end(keeper_pid) != 0)
+		return -1;
+	return remove_folder(state);
+}
+
+static void an_enrolled_host_is_used(void **state)
+{
+	(void)state;
+	await_host("unattested");
+	assert_int_equal(ADMIN("GET", "/v1/hosts", ""), 0);
+	assert_int_equal(sh("echo '%s' | jq -e '.items[0].status | .instances_most == 64 and "
+			    ".signer == \"development\" and has(\"attestation_key\") == false'",
+			    output),
+			 0);
+	assert_int_equal(ADMIN("GET", "/v1/hosts/h1/evidence", ""), 0);
+	assert_true(says("karuta events 1"));
+	/* The token was good once. */
+	assert_int_equal(ADMIN("GET", "/v1/hosts/h1", ""), 0);
+	assert_false(says("karuta-enrol-"));
+}
+
+static void requests_are_carried_out_once(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ADMIN("POST", "/v1/hosts",
+				       "-H 'Idempotency-Key: k1' " BODY(
+					       "{\"name\": \"h2\", \"address\": \"192.0.2.1\"}")),
+				 0);
+		assert_true(says("\"h2\"") && says("karuta-enrol-") == (i == 0));
+	}
+	assert_int_equal(ADMIN("POST", "/v1/hosts",
+			       "-H 'Idempotency-Key: k1' " BODY(
+				       "{\"name\": \"h3\", \"address\": \"192.0.2.1\"}")),
+			 22);
+	assert_true(says("other-request"));
+	assert_int_equal(
+		ADMIN("POST", "/v1/hosts", BODY("{\"name\": \"h2\", \"address\": \"192.0.2.1\"}")),
+		22);
+	assert_true(says("there is a host h2 already"));
+	assert_int_equal(ADMIN("DELETE", "/v1/hosts/h2", "-H 'If-Match: \"1\"'"), 22);
+	assert_true(says("it has changed since"));
+	assert_int_equal(ADMIN("DELETE", "/v1/hosts/h2", ""), 0);
+	assert_int_equal(ADMIN("GET", "/v1/hosts/h2", ""), 22);
+	assert_true(says("there is no host h2"));
+}
+
+static void what_makes_no_sense_is_named(void **state)
+{
+	(void)state;
+	assert_int_equal(ADMIN("POST", "/v1/hosts", BODY("{\"name\": \"h4\"}")), 22);
+	assert_true(says("address"));
+	assert_int_equal(ADMIN("POST", "/v1/hosts",
+			       BODY("{\"name\": \"h4\", \"address\": \"h4.example.org\"}")),
+			 22);
+	assert_true(says("give numbers"));
+	assert_int_equal(
+		ADMIN("POST", "/v1/hosts", BODY("{\"name\": \"H 4\", \"address\": \"::1\"}")), 22);
+	assert_int_equal(ADMIN("POST", "/v1/hosts",
+			       BODY("{\"name\": \"h4\", \"address\": \"::1\", \"root\": true}")),
+			 22);
+	assert_true(says("root"));
+	assert_int_equal(ADMIN("GET", "/v1/hosts?limit=0", ""), 22);
+	assert_int_equal(ADMIN("GET", "/v1/nothing", ""), 22);
+}
+
+static void who_may_not_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(API("karuta_no", "GET", "/v1/hosts", ""), 22);
+	assert_int_equal(sh("curl -sS --cacert plane/ca.pem -o /dev/null -w '%%{http_code}' "
+			    "https://127.0.0.1:%d/v1/hosts",
+			    plane_port),
+			 0);
+	assert_true(says("401"));
+	assert_int_equal(
+		ADMIN("POST", "/v1/tokens", BODY("{\"name\": \"ann\", \"role\": \"reader\"}")), 0);
+	assert_int_equal(
+		sh("echo '%s' | jq -r .token >ann; echo '%s' | jq -r .id >ann.id", output, output),
+		0);
+	assert_int_equal(API("$(cat ann)", "GET", "/v1/hosts", ""), 0);
+	assert_int_equal(API("$(cat ann)", "DELETE", "/v1/hosts/h1", ""), 22);
+	assert_true(says("403") || says("admin"));
+	assert_int_equal(ADMIN("GET", "/v1/tokens", ""), 0);
+	assert_true(says("\"ann\"") && !says("sha256"));
+	assert_int_equal(ADMIN("DELETE", "/v1/tokens/$(cat ann.id)", ""), 0);
+	assert_int_equal(API("$(cat ann)", "GET", "/v1/hosts", ""), 22);
+}
+
+static void a_quarantine_is_seen_and_ended(void **state)
+{
+	(void)state;
+	await_host("unattested");
+	assert_int_equal(sh("cp karuta-card-null whole && printf x >>karuta-card-null"), 0);
+	assert_int_equal(sh("./karuta-controller verify --state state"), 1);
+	await_host("quarantined");
+	assert_int_equal(ADMIN("GET", "/v1/hosts/h1", ""), 0);
+	assert_true(says("karuta-card-null"));
+	assert_int_equal(sh("mv whole karuta-card-null"), 0);
+	assert_int_equal(ADMIN("POST", "/v1/hosts/h1/release", BODY("{\"reason\": \"restored\"}")),
+			 0);
+	await_host("unattested");
+	assert_int_equal(ADMIN("GET", "/v1/events", ""), 0);
+	assert_true(says("host h1 was released from its quarantine") && says("\"who\""));
+}
+
+static void events_are_watched(void **state)
+{
+	(void)state;
+	sh("curl -sSN --cacert plane/ca.pem -H 'Accept: text/event-stream' -H \"Authorization: "
+	   "Bearer " TOKEN "\" --max-time 2 'https://127.0.0.1:%d/v1/events?since=0' >seen 2>&1 & "
+	   "sleep 0.5; curl -sS --cacert plane/ca.pem -H 'Content-Type: application/json' -H "
+	   "\"Authorization: Bearer " TOKEN "\" -d '{\"name\": \"h5\", \"address\": \"::1\"}' "
+	   "https://127.0.0.1:%d/v1/hosts; wait",
+	   plane_port, plane_port);
+	assert_int_equal(sh("grep -q 'host h1 at 127.0.0.1 was added' seen && "
+			    "grep -q 'host h5 at ::1 was added' seen && grep -q '^id: 1$' seen"),
+			 0);
+	assert_int_equal(ADMIN("DELETE", "/v1/hosts/h5", ""), 0);
+}
+
+/* What it knew is there, the host is used again, and a host that is gone is said to be. */
+static void a_plane_that_was_killed_goes_on(void **state)
+{
+	(void)state;
+	kill(plane_pid, SIGKILL);
+	wait_end(plane_pid);
+	start_plane();
+	await_host("unattested");
+	kill(keeper_pid, SIGTERM);
+	wait_end(keeper_pid);
+	await_host("unreachable");
+	keeper_pid = start_daemon("host");
+	await_host("unattested");
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_enrolled_host_is_used),
+		cmocka_unit_test(requests_are_carried_out_once),
+		cmocka_unit_test(what_makes_no_sense_is_named),
+		cmocka_unit_test(who_may_not_is_refused),
+		cmocka_unit_test(a_quarantine_is_seen_and_ended),
+		cmocka_unit_test(events_are_watched),
+		cmocka_unit_test(a_plane_that_was_killed_goes_on),
+	};
+
+	be_what_is_launched(argc, argv);
+	return cmocka_run_group_tests(tests, begin, end);
+}
