@@ -10,13 +10,14 @@
 
 #define KIND	    "events"
 #define NUMBER_SIZE 24u
-#define AT_ONCE	    1000u /* to somebody who begins to watch */
+#define AT_ONCE	    200u /* of the past, to somebody who begins to watch */
 
 /* Somebody who watches. */
 struct watcher {
 	struct watchers *all;
 	struct watcher *next;
 	struct http_stream *stream;
+	unsigned old; /* that it was told when it began */
 };
 
 static void remove_watcher(struct watcher *watcher)
@@ -59,9 +60,25 @@ static int send_old(void *context, const struct store_item *item)
 {
 	struct watcher *watcher = context;
 
+	watcher->old++;
 	http_stream_send(watcher->stream, "event", strtoull(item->key + strlen(KIND "/"), NULL, 10),
 			 item->value);
 	return 0;
+}
+
+/* What is more than a stream holds is told to who comes again, with the last that it has seen
+ * (Last-Event-ID): clients of server-sent events do that by themselves. */
+static void send_past(struct plane *plane, struct watcher *watcher, const char *after)
+{
+	char key[sizeof(KIND) + NUMBER_SIZE + 1];
+	struct error error = {0};
+
+	snprintf(key, sizeof(key), KIND "/%s", after);
+	if (store_list(plane->store, KIND "/", key, AT_ONCE, send_old, watcher, &error) == 0 &&
+	    watcher->old < AT_ONCE)
+		return;
+	http_stream_end(watcher->stream);
+	remove_watcher(watcher);
 }
 
 /* Where a watcher, or a page, begins: behind this number. */
@@ -90,8 +107,6 @@ static int take_since(const struct http_exchange *exchange, char after[NUMBER_SI
 static void follow(struct plane *plane, const struct route_request *request, const char *after)
 {
 	struct watcher *watcher = calloc(1, sizeof(*watcher));
-	struct error error = {0};
-	char key[sizeof(KIND) + NUMBER_SIZE + 1];
 
 	if (!watcher) {
 		api_fail(request, -ENOMEM, NULL, NULL);
@@ -105,10 +120,8 @@ static void follow(struct plane *plane, const struct route_request *request, con
 		remove_watcher(watcher);
 		return;
 	}
-	if (!after[0])
-		return;
-	snprintf(key, sizeof(key), KIND "/%s", after);
-	store_list(plane->store, KIND "/", key, AT_ONCE, send_old, watcher, &error);
+	if (after[0])
+		send_past(plane, watcher, after);
 }
 
 static void page(struct plane *plane, const struct route_request *request, const char *after)

@@ -29,7 +29,9 @@ static void make(struct plane *plane, const struct route_request *request, const
 {
 	char token[AUTH_TOKEN_SIZE], id[AUTH_ID_SIZE];
 	int64_t now = time(NULL);
+	struct doc_batch batch = DOC_BATCH_NONE;
 	struct error error = {0};
+	uint64_t revision;
 	int ret = auth_create_token(plane->store, name, role, now,
 				    days ? now + (int64_t)days * DAY : 0, token, id, &error);
 
@@ -37,6 +39,10 @@ static void make(struct plane *plane, const struct route_request *request, const
 		api_fail(request, ret, &error, NULL);
 		return;
 	}
+	/* After it: one that nobody was told of does no harm. */
+	api_once_keep(&batch, request, KIND, id);
+	if (batch.count && doc_commit(&batch, plane->store, &revision, &error) < 0)
+		fprintf(stderr, "karuta-plane: token %s: %s\n", id, error.text);
 	http_answer_json(request->exchange, 201,
 			 json_pack("{s:s,s:s,s:s,s:s}", "id", id, "name", name, "role",
 				   auth_role_name(role), "token", token));
@@ -50,9 +56,13 @@ void api_tokens_make(void *context, const struct route_request *request)
 	struct problem problem = {0};
 	enum auth_role found = AUTH_NOBODY;
 	uint64_t days = 0;
-	json_t *body = json_in_body(request->exchange, &problem);
-	int ret = body ? json_in_members(body, "", known, &problem) : -1;
+	json_t *body;
+	int ret;
 
+	if (api_once(context, request))
+		return;
+	body = json_in_body(request->exchange, &problem);
+	ret = body ? json_in_members(body, "", known, &problem) : -1;
 	if (ret == 0)
 		ret = json_in_name(body, "", "name", true, &name, &problem);
 	if (ret == 0)

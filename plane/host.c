@@ -107,7 +107,7 @@ static void heard(struct host *host, const struct error *error)
 	host->asking = false;
 	host->ask_at = now + HOSTS_ASK_MS;
 	if (error)
-		snprintf(host->why, sizeof(host->why), "%s", error->text);
+		snprintf(host->silent, sizeof(host->silent), "%s", error->text);
 	else
 		host->evidence.heard = now;
 	host_judge(host, now);
@@ -207,7 +207,7 @@ static void on_evidence(void *context, const struct control_answer *answer,
 		host->evidence.has_tpm = true;
 		memcpy(host->key, found.key, sizeof(host->key));
 	}
-	snprintf(host->why, sizeof(host->why), "%s", found.why);
+	snprintf(host->wrong, sizeof(host->wrong), "%s", found.why);
 	host_judge(host, os_now() / NS_PER_MS);
 }
 

@@ -35,10 +35,11 @@ struct host {
 	uint64_t nonce_made; /* ms */
 	struct trust_evidence evidence;
 	struct trust_verdict verdict;
-	bool stored;			  /* the verdict */
-	char key[2 * 256 + 1];		  /* its TPM's, "": none was seen yet */
-	char why[EVIDENCE_WHY_MAX + 128]; /* not trusted */
-	json_t *report, *list;		  /* its last answers; NULL: none yet */
+	bool stored;		      /* the verdict */
+	char key[2 * 256 + 1];	      /* its TPM's, "": none was seen yet */
+	char silent[ERROR_TEXT_SIZE]; /* why there was no answer last */
+	char wrong[EVIDENCE_WHY_MAX]; /* what its evidence differs in; "": nothing */
+	json_t *report, *list;	      /* its last answers; NULL: none yet */
 	struct pending *pending;
 };
 

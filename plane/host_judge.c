@@ -21,11 +21,13 @@ static const char *why(const struct host *host)
 {
 	const char *told = doc_text(host->report, "quarantine");
 
-	if (host->verdict.state == TRUST_TRUSTED)
-		return "";
+	if (host->verdict.state == TRUST_UNREACHABLE && host->silent[0])
+		return host->silent;
 	if (host->verdict.state == TRUST_QUARANTINED && told[0])
 		return told;
-	return host->why[0] ? host->why : host->verdict.why;
+	if (host->verdict.state == TRUST_QUARANTINED && host->wrong[0])
+		return host->wrong;
+	return host->verdict.why;
 }
 
 static int fill(const struct host *host, json_t *doc)

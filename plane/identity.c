@@ -93,6 +93,15 @@ static int find(struct identity *identity, int folder, struct error *error)
 	return ret;
 }
 
+static void drop_issued(struct identity *identity)
+{
+	ca_issued_free(&identity->server);
+	ca_issued_free(&identity->caller);
+	SSL_CTX_free(identity->tls);
+	identity->tls = NULL;
+}
+
+/* All of it anew, or as it was. */
 static int issue(struct identity *identity, const char *const *names, size_t name_count,
 		 int64_t now, struct error *error)
 {
@@ -105,21 +114,21 @@ static int issue(struct identity *identity, const char *const *names, size_t nam
 	struct ca_want caller = {
 		.kind = CA_CLIENT, .name = NAME, .role = "admin", .now = now, .days = CA_DAYS};
 	struct tls_files files = {.authority = ca_certificate(identity->ca), .are_texts = true};
-	int ret;
+	struct identity made = {.ca = identity->ca};
+	int ret = ca_issue_own(identity->ca, &server, &made.server, error);
 
-	ca_issued_free(&identity->server);
-	ca_issued_free(&identity->caller);
-	SSL_CTX_free(identity->tls);
-	identity->tls = NULL;
-	ret = ca_issue_own(identity->ca, &server, &identity->server, error);
 	if (ret == 0)
-		ret = ca_issue_own(identity->ca, &caller, &identity->caller, error);
-	if (ret < 0)
-		return ret;
-	files.certificate = identity->caller.certificate;
-	files.key = identity->caller.key;
-	identity->tls = tls_context(&files, false, error);
-	return identity->tls ? 0 : -EINVAL;
+		ret = ca_issue_own(identity->ca, &caller, &made.caller, error);
+	if (ret == 0) {
+		files.certificate = made.caller.certificate;
+		files.key = made.caller.key;
+		made.tls = tls_context(&files, false, error);
+		ret = made.tls ? 0 : -EINVAL;
+	}
+	drop_issued(ret == 0 ? identity : &made);
+	if (ret == 0)
+		*identity = made;
+	return ret;
 }
 
 int identity_open(struct identity *identity, const char *path, const char *const *names,
@@ -139,22 +148,20 @@ int identity_open(struct identity *identity, const char *path, const char *const
 	return ret;
 }
 
+bool identity_is_due(const struct identity *identity, int64_t now)
+{
+	return ca_is_due(identity->server.not_before, identity->server.not_after, now);
+}
+
 int identity_renew(struct identity *identity, const char *const *names, size_t name_count,
 		   int64_t now, struct error *error)
 {
-	int ret;
-
-	if (!ca_is_due(identity->server.not_before, identity->server.not_after, now))
-		return 0;
-	ret = issue(identity, names, name_count, now, error);
-	return ret < 0 ? ret : 1;
+	return issue(identity, names, name_count, now, error);
 }
 
 void identity_close(struct identity *identity)
 {
-	ca_issued_free(&identity->server);
-	ca_issued_free(&identity->caller);
-	SSL_CTX_free(identity->tls);
+	drop_issued(identity);
 	ca_free(identity->ca);
 	*identity = (struct identity){0};
 }

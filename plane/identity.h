@@ -21,8 +21,9 @@ struct identity {
 /* `names`: what clients call the plane by, as addresses or names. */
 int identity_open(struct identity *identity, const char *folder, const char *const *names,
 		  size_t name_count, struct error *error);
-/* New certificates if a third of the life of those that there are is left. 1: there are. The caller
- * of before stays good until its connections end. */
+/* A third of the life of its certificates is left. */
+bool identity_is_due(const struct identity *identity, int64_t now);
+/* New ones; `tls` is another then, and nobody may have the one before. -errno: all is as it was. */
 int identity_renew(struct identity *identity, const char *const *names, size_t name_count,
 		   int64_t now, struct error *error);
 void identity_close(struct identity *identity);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -35,7 +37,6 @@ struct options {
 	const char *address, *folder;
 	const char *manifests[EVIDENCE_RELEASES];
 	size_t manifest_count;
-	bool allow_unattested;
 };
 
 static int usage(FILE *to)
@@ -76,7 +77,7 @@ static int read_options(struct options *options, struct plane *plane, int argc, 
 		else if (option == 'f')
 			options->folder = optarg;
 		else if (option == 'u')
-			options->allow_unattested = true;
+			plane->allow_unattested = true;
 		else if (option == 'n' && plane->name_count < PLANE_NAMES)
 			plane->names[plane->name_count++] = optarg;
 		else if (option == 'r' && options->manifest_count < EVIDENCE_RELEASES)
@@ -172,18 +173,17 @@ static int open_state(struct plane *plane, const struct options *options, struct
 	return 0;
 }
 
-static int open_hosts(struct plane *plane, const struct options *options, struct error *error)
+static int open_hosts(struct plane *plane, struct error *error)
 {
 	struct hosts_setup setup = {.loop = plane->loop,
 				    .store = plane->store,
 				    .events = &plane->events,
 				    .tls = plane->identity.tls,
 				    .releases = &plane->releases,
-				    .policy = {.allow_unattested = options->allow_unattested,
+				    .policy = {.allow_unattested = plane->allow_unattested,
 					       .evidence_lasts = EVIDENCE_MS,
 					       .silence = SILENCE_MS}};
 
-	plane->enrolments.plane = plane;
 	return hosts_open(&setup, &plane->hosts, error);
 }
 
@@ -241,9 +241,40 @@ static int take_signals(struct plane *plane, int *fd, struct error *error)
 	return ret < 0 ? error_set(error, -ret, "signals: %s", strerror(-ret)) : 0;
 }
 
+/* A descriptor for each connection; and its secrets are in no dump. */
+static int confine(struct error *error)
+{
+	struct rlimit files;
+
+	if (prctl(PR_SET_DUMPABLE, 0) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return error_set(error, errno, "limits: %s", strerror(errno));
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return error_set(error, errno, "limits: %s", strerror(errno));
+	return 0;
+}
+
 static void tell(const struct error *error)
 {
 	fprintf(stderr, "karuta-plane: %s\n", error->text);
+}
+
+/* Hosts are called with the new one from then on: who waits for one of them is told so. */
+static int renew(struct plane *plane, struct error *error)
+{
+	int ret, opened;
+
+	if (!identity_is_due(&plane->identity, time(NULL)))
+		return 0;
+	hosts_close(plane->hosts);
+	plane->hosts = NULL;
+	ret = identity_renew(&plane->identity, plane->names, plane->name_count, time(NULL), error);
+	if (ret == 0)
+		ret = http_renew(plane->http, plane->identity.server.certificate,
+				 plane->identity.server.key, error);
+	opened = open_hosts(plane, error);
+	plane->ending |= opened < 0;
+	return ret < 0 ? ret : opened;
 }
 
 /* What is not for every turn. */
@@ -256,7 +287,7 @@ static void clean_up(struct plane *plane, uint64_t *next)
 		return;
 	*next = now + HOUR_MS;
 	if (api_once_trim(plane->store, time(NULL), &error) < 0 ||
-	    events_trim(&plane->events, &error) < 0)
+	    events_trim(&plane->events, &error) < 0 || renew(plane, &error) < 0)
 		tell(&error);
 }
 
@@ -283,8 +314,11 @@ static void until_end(struct plane *plane)
 static int start(struct plane *plane, const struct options *options, int *signals,
 		 struct error *error)
 {
-	int ret = os_loop_create(&plane->loop);
+	int ret = confine(error);
 
+	plane->enrolments.plane = plane;
+	if (ret == 0)
+		ret = os_loop_create(&plane->loop);
 	if (ret == 0)
 		ret = take_signals(plane, signals, error);
 	if (ret == 0)
@@ -292,7 +326,7 @@ static int start(struct plane *plane, const struct options *options, int *signal
 	if (ret == 0)
 		ret = open_state(plane, options, error);
 	if (ret == 0)
-		ret = open_hosts(plane, options, error);
+		ret = open_hosts(plane, error);
 	if (ret == 0)
 		ret = open_http(plane, options, error);
 	return ret;

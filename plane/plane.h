@@ -28,6 +28,7 @@ struct plane {
 	struct http *http;
 	const char *names[PLANE_NAMES]; /* what it is called by */
 	size_t name_count;
+	bool allow_unattested;
 	bool ending;
 };
 

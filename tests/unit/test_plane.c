@@ -173,6 +173,13 @@ static void who_may_not_is_refused(void **state)
 	assert_true(says("403") || says("admin"));
 	assert_int_equal(ADMIN("GET", "/v1/tokens", ""), 0);
 	assert_true(says("\"ann\"") && !says("sha256"));
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ADMIN("POST", "/v1/tokens",
+				       "-H 'Idempotency-Key: t1' " BODY(
+					       "{\"name\": \"bob\", \"role\": \"reader\"}")),
+				 0);
+		assert_true(says("karuta_") == (i == 0) && says("bob") && !says("sha256"));
+	}
 	assert_int_equal(ADMIN("DELETE", "/v1/tokens/$(cat ann.id)", ""), 0);
 	assert_int_equal(API("$(cat ann)", "GET", "/v1/hosts", ""), 22);
 }
