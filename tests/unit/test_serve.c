@@ -164,6 +164,7 @@ static void roles_are_kept(void **state)
 				    : !strcmp(verb->name, "update-host") ? ""
 				    : !strcmp(verb->name, "snapshot")	 ? "r card file"
 				    : !strcmp(verb->name, "resize")	 ? "r card size=4096"
+				    : !strcmp(verb->name, "make-volume") ? "r size=4096"
 				    : verb->argument_count > 1		 ? "r card"
 									 : "r";
 
