@@ -216,6 +216,31 @@ static void events_are_watched(void **state)
 	assert_int_equal(ADMIN("DELETE", "/v1/hosts/h5", ""), 0);
 }
 
+/* docs/openapi.yaml: the same paths and methods as in the table of routes, and as the server says
+ * of each path when it is asked for a method that there is not. */
+static void the_api_is_what_is_written(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("root=$(dirname %s)/../.. && awk '/^  \\// { path = $1; sub(/:$/, \"\", path) } "
+		   "/^    (get|post|put|patch|delete):/ { sub(/:/, \"\", $1); print path, "
+		   "toupper($1) }' $root/docs/openapi.yaml | sort >written && "
+		   "sed -nE 's/^\t\\{HTTP_([A-Z]+), \"([^\"]+)\".*/\\2 \\1/p' $root/plane/api.c | "
+		   "sort >routes && test -s routes && diff written routes",
+		   KARUTA_CERTIFICATES),
+		0);
+	assert_int_equal(
+		sh("cut -d' ' -f1 written | uniq | while read path; do url=$(echo $path | sed "
+		   "s/{name}/h1/); curl -sS -o /dev/null -D - --cacert plane/ca.pem -H "
+		   "\"Authorization: "
+		   "Bearer " TOKEN "\" -X PATCH https://127.0.0.1:%d$url | tr -d '\\r' | sed -n "
+		   "'s/^Allow: //p' | tr ',' '\\n' | tr -d ' ' | grep -v HEAD | sed \"s|^|$path "
+		   "|\"; "
+		   "done | sort >said; diff written said",
+		   plane_port),
+		0);
+}
+
 /* What it knew is there, the host is used again, and a host that is gone is said to be. */
 static void a_plane_that_was_killed_goes_on(void **state)
 {
@@ -240,6 +265,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_may_not_is_refused),
 		cmocka_unit_test(a_quarantine_is_seen_and_ended),
 		cmocka_unit_test(events_are_watched),
+		cmocka_unit_test(the_api_is_what_is_written),
 		cmocka_unit_test(a_plane_that_was_killed_goes_on),
 	};
 
