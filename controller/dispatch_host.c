@@ -121,6 +121,14 @@ static int quote(const struct state *state, const void *nonce, size_t nonce_leng
 
 #define EVIDENCE_SHOWN (16u << 10) /* of the list of what led to quarantines, its last bytes */
 
+/* The list's last bytes, which are for people: what is no ASCII may be half a character. */
+static const char *end_of(char *list, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		list[i] = list[i] & 0x80 ? '?' : list[i];
+	return list + (length > EVIDENCE_SHOWN ? length - EVIDENCE_SHOWN : 0);
+}
+
 /* The log alone where there is no TPM that could answer for it. */
 static int gather(struct call *call, const void *nonce, size_t nonce_length)
 {
@@ -142,11 +150,10 @@ static int gather(struct call *call, const void *nonce, size_t nonce_length)
 	if (ret == 0 && programs_tpm())
 		ret = quote(&state, nonce, nonce_length, &quoted, &call->error);
 	if (ret == 0)
-		call->result =
-			json_pack("{s:s,s:s*,s:s*,s:s*}", "attestation",
-				  programs_attestation(programs_host()), "evidence",
-				  listed + (length > EVIDENCE_SHOWN ? length - EVIDENCE_SHOWN : 0),
-				  "quote", quoted, "log", quoted ? NULL : state.log.text);
+		call->result = json_pack("{s:s,s:s*,s:s*,s:s*}", "attestation",
+					 programs_attestation(programs_host()), "evidence",
+					 end_of(listed, length), "quote", quoted, "log",
+					 quoted ? NULL : state.log.text);
 	state_close(&state);
 	return ret;
 }

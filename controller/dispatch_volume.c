@@ -92,6 +92,24 @@ static bool spec_has(const struct instance *instance, const struct stat *file)
 	return false;
 }
 
+/* What it goes back to if its launch fails. */
+static bool book_has(const struct unit *unit, const struct book_entry *entry,
+		     const struct stat *file)
+{
+	struct error error = {0};
+	struct instance instance;
+	bool found;
+
+	if (!unit->ordered || !entry->spec)
+		return false;
+	if (instance_parse(&instance, unit->name, unit->fleet->files, entry->spec, entry->length,
+			   &error) < 0)
+		return true;
+	found = spec_has(&instance, file);
+	instance_free(&instance);
+	return found;
+}
+
 /* Also one that does not run and would be started with it. */
 static bool has(struct unit *unit, const struct stat *file)
 {
@@ -99,9 +117,11 @@ static bool has(struct unit *unit, const struct stat *file)
 	bool found;
 
 	if (unit->live)
-		return live_has(&unit->machine, file);
+		return live_has(&unit->machine, file) || spec_has(&unit->instance, file) ||
+		       book_has(unit, &unit->before, file);
+	/* What cannot be read may name it. */
 	if (revival_prepare(unit, &error) < 0)
-		return false;
+		return unit->entry.spec != NULL;
 	found = spec_has(&unit->instance, file);
 	instance_free(&unit->instance);
 	return found;

@@ -54,6 +54,16 @@ int identity_make(const char *name, EVP_PKEY **key, char text[ENROL_REQUEST_MAX]
 
 /* ---- the certificate ---- */
 
+/* What is encrypted is refused: nobody is to be asked for a password. */
+static int no_password(char *buffer, int size, int writing, void *context)
+{
+	(void)buffer;
+	(void)size;
+	(void)writing;
+	(void)context;
+	return -1;
+}
+
 /* All that there are in the text, and at least one, of at most `most`. */
 static STACK_OF(X509) * read_certificates(const struct control_value *text, int most)
 {
@@ -61,7 +71,7 @@ static STACK_OF(X509) * read_certificates(const struct control_value *text, int 
 	BIO *bio = BIO_new_mem_buf(text->text, (int)text->length);
 	X509 *next;
 
-	while (found && bio && (next = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+	while (found && bio && (next = PEM_read_bio_X509(bio, NULL, no_password, NULL))) {
 		if (sk_X509_num(found) == most || sk_X509_push(found, next) <= 0) {
 			X509_free(next);
 			sk_X509_pop_free(found, X509_free);

@@ -80,18 +80,23 @@ static bool is_of_the_page(const char *name)
 	return !strcmp(name, "limit") || !strcmp(name, "after");
 }
 
+int api_take_limit(const char *text, unsigned *limit, struct problem *problem)
+{
+	char *end = NULL;
+	unsigned long number = text ? strtoul(text, &end, 10) : 0;
+
+	if (text && (*end || text[0] < '0' || text[0] > '9' || !number || number > LIST_LIMIT_MAX))
+		return problem_set(problem, 400, "bad-query", NULL, NULL, "limit: must be 1 to %u",
+				   LIST_LIMIT_MAX);
+	*limit = (unsigned)number;
+	return 0;
+}
+
 static int take_query(const struct http_exchange *exchange, struct list_query *query,
 		      struct problem *problem)
 {
-	const char *limit = http_query_find(exchange, "limit");
-	char *end = NULL;
-	unsigned long number = limit ? strtoul(limit, &end, 10) : 0;
-
-	if (limit &&
-	    (*end || limit[0] < '0' || limit[0] > '9' || !number || number > LIST_LIMIT_MAX))
-		return problem_set(problem, 400, "bad-query", NULL, NULL, "limit: must be 1 to %u",
-				   LIST_LIMIT_MAX);
-	query->limit = (unsigned)number;
+	if (api_take_limit(http_query_find(exchange, "limit"), &query->limit, problem) < 0)
+		return -1;
 	query->after = http_query_find(exchange, "after");
 	for (size_t i = 0; i < exchange->query_count; i++) {
 		const struct http_query *given = &exchange->query[i];

@@ -24,6 +24,8 @@ void api_show(const struct route_request *request, unsigned status, json_t *doc)
 /* The page that the query asks for; `show` completes each item, NULL: as they are. */
 void api_list(struct plane *plane, const struct route_request *request, const char *kind,
 	      void (*show)(struct plane *plane, json_t *doc));
+/* A page's; NULL: 0. -1: the problem is set. */
+int api_take_limit(const char *text, unsigned *limit, struct problem *problem);
 /* The document that the path names first, or NULL: it is answered, 404 or 412 (If-Match, RFC 9110,
  * 13.1.1). */
 json_t *api_find(struct plane *plane, const struct route_request *request, const char *kind);

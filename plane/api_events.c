@@ -90,6 +90,8 @@ static int take_since(const struct http_exchange *exchange, char after[NUMBER_SI
 	unsigned long long number;
 
 	if (!since)
+		since = http_query_find(exchange, "after");
+	if (!since)
 		since = http_header(exchange, "Last-Event-ID");
 	if (!since) {
 		after[0] = '\0';
@@ -128,11 +130,15 @@ static void page(struct plane *plane, const struct route_request *request, const
 {
 	struct list_query query = {.prefix = KIND "/", .after = after};
 	const char *limit = http_query_find(request->exchange, "limit");
+	struct problem problem = {0};
 	struct error error = {0};
 	json_t *found;
 	int ret;
 
-	query.limit = limit ? (unsigned)strtoul(limit, NULL, 10) : 0;
+	if (api_take_limit(limit, &query.limit, &problem) < 0) {
+		http_answer_problem(request->exchange, &problem);
+		return;
+	}
 	ret = list_page(plane->store, &query, &found, &error);
 	if (ret < 0)
 		api_fail(request, ret, &error, KIND);

@@ -26,8 +26,14 @@ static void show(struct plane *plane, json_t *doc)
 	const char *why = enrolments_why(&plane->enrolments, doc_name(doc));
 
 	hosts_show(plane->hosts, doc);
-	if (why)
-		doc_set(doc, "status.text", json_string(why));
+	if (why) {
+		doc_set(doc, "status.text", doc_string(why));
+	} else if (!strcmp(doc_text(doc, "status.state"), "enrolling")) {
+		doc_set(doc, "status.state", json_string("not-enrolled"));
+		doc_set(doc, "status.text",
+			json_string("its token has ended with the plane that "
+				    "made it; remove it, and add it again"));
+	}
 }
 
 void api_hosts_list(void *context, const struct route_request *request)
@@ -151,14 +157,29 @@ static int store_new(struct plane *plane, const struct route_request *request,
 	return ret < 0 ? ret : doc_read(plane->store, KIND, wanted->name, made, error);
 }
 
+/* Before it is stored. */
+static int have_room(const struct plane *plane, struct error *error)
+{
+	if (plane->enrolments.count >= ENROLMENTS_MOST)
+		return error_set(error, EBUSY, "%u hosts are being enrolled already",
+				 ENROLMENTS_MOST);
+	if (hosts_are_all(plane->hosts))
+		return error_set(error, EBUSY, "there are %u hosts already", HOSTS_MOST);
+	return 0;
+}
+
 static void add(struct plane *plane, const struct route_request *request,
 		const struct wanted *wanted)
 {
 	char token[ENROL_TOKEN_SIZE];
 	struct error error = {0};
 	json_t *doc = NULL;
-	int ret = store_new(plane, request, wanted, &doc, &error);
+	int ret = have_room(plane, &error);
 
+	if (ret == 0)
+		ret = store_new(plane, request, wanted, &doc, &error);
+	if (ret == 0)
+		ret = hosts_changed(plane->hosts, wanted->name, &error);
 	if (ret == 0)
 		ret = enrolments_begin(&plane->enrolments, doc, token, &error);
 	if (ret < 0) {
@@ -297,7 +318,11 @@ static void on_release(void *context, const struct control_answer *answer,
 {
 	struct waiting *waiting = context;
 	struct error why = {0};
-	json_t *result = take_answer(waiting, answer, error), *doc = NULL;
+	/* It may be the plane alone that has it in quarantine: it will be again if it shows the
+	 * same. */
+	bool had_none = answer && answer->code == ENOENT;
+	json_t *result = had_none ? json_object() : take_answer(waiting, answer, error),
+	       *doc = NULL;
 	int ret = result ? store_release(waiting->plane, waiting->host, waiting->who, &why) : 0;
 
 	if (result && ret == 0)
@@ -356,8 +381,12 @@ void api_hosts_release(void *context, const struct route_request *request)
 	struct control_request question = {.verb = control_verb_find("release", 7)};
 	struct problem problem = {0};
 	const char *reason = NULL;
-	json_t *body = json_in_body(request->exchange, &problem);
+	json_t *body, *doc = api_find(context, request, KIND);
 
+	if (!doc)
+		return;
+	json_decref(doc);
+	body = json_in_body(request->exchange, &problem);
 	if (!body || json_in_members(body, "", known, &problem) < 0 ||
 	    json_in_text(body, "", "reason", true, REASON_MOST, &reason, &problem) < 0) {
 		http_answer_problem(request->exchange, &problem);

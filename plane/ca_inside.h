@@ -14,6 +14,8 @@ struct ca {
 	int64_t not_after;
 };
 
+/* What is encrypted is refused: nobody is to be asked for a password. */
+int ca_no_password(char *buffer, int size, int writing, void *context);
 /* A terminated copy of what is in it, which is freed; NULL: there is nothing. */
 char *ca_take_text(BIO *bio);
 bool ca_set_time(ASN1_TIME *time, int64_t at);

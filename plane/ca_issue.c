@@ -184,7 +184,7 @@ static int issue(const struct ca *ca, const struct ca_want *want, EVP_PKEY *key,
 static int read_request(const char *text, size_t length, EVP_PKEY **key, struct error *error)
 {
 	BIO *bio = length && length <= CA_REQUEST_MAX ? BIO_new_mem_buf(text, (int)length) : NULL;
-	X509_REQ *request = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+	X509_REQ *request = bio ? PEM_read_bio_X509_REQ(bio, NULL, ca_no_password, NULL) : NULL;
 	EVP_PKEY *found = request ? X509_REQ_get_pubkey(request) : NULL;
 	const char *wrong = NULL;
 

@@ -112,6 +112,20 @@ int doc_commit(struct doc_batch *batch, struct store *store, uint64_t *revision,
 
 /* ---- what is in one ---- */
 
+json_t *doc_string(const char *text)
+{
+	char copy[PROBLEM_TEXT_MAX];
+	json_t *string;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	string = json_string(copy);
+	if (string)
+		return string;
+	for (size_t i = 0; copy[i]; i++)
+		copy[i] = copy[i] & 0x80 ? '?' : copy[i];
+	return json_string(copy);
+}
+
 void doc_time(int64_t seconds, char text[DOC_TIME_SIZE])
 {
 	time_t at = (time_t)seconds;

@@ -54,6 +54,9 @@ uint64_t doc_revision(const json_t *doc);
 const char *doc_name(const json_t *doc);
 const char *doc_uid(const json_t *doc);
 
+/* A text of whatever bytes, for people: cut at PROBLEM_TEXT_MAX, and '?' for what is no UTF-8. */
+json_t *doc_string(const char *text);
+
 /* "2026-11-26T20:00:00Z" of seconds since 1970. */
 void doc_time(int64_t seconds, char text[DOC_TIME_SIZE]);
 

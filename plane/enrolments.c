@@ -48,7 +48,7 @@ static int store_outcome(struct enrolling *enrolling, const struct ca_issued *is
 		ret = doc_set(doc, "status.state",
 			      json_string(issued ? "unreachable" : "not-enrolled"));
 	if (ret == 0)
-		ret = doc_set(doc, "status.text", json_string(text));
+		ret = doc_set(doc, "status.text", doc_string(text));
 	if (ret == 0) {
 		snprintf(object, sizeof(object), KIND "/%s", enrolling->host);
 		doc_put(&batch, KIND, enrolling->host, doc, doc_revision(doc));

@@ -50,8 +50,8 @@ void events_add(struct events *events, struct doc_batch *batch, int64_t now, con
 	va_end(args);
 	doc_time(now, time);
 	name_of(number, name);
-	event = json_pack("{s:I,s:s,s:s,s:s,s:s,s:s*}", "number", (json_int_t)number, "time", time,
-			  "kind", kind, "object", object, "text", text, "who", who);
+	event = json_pack("{s:I,s:s,s:s,s:s,s:o,s:s*}", "number", (json_int_t)number, "time", time,
+			  "kind", kind, "object", object, "text", doc_string(text), "who", who);
 	if (!event) {
 		batch->failed = -ENOMEM;
 		return;

@@ -133,6 +133,7 @@ static void on_pending(void *context, const struct control_answer *answer,
 	while (*at != pending)
 		at = &(*at)->next;
 	*at = pending->next;
+	pending->host->pending_count--;
 	pending->done(pending->context, answer, error);
 	free(pending);
 }
@@ -140,18 +141,23 @@ static void on_pending(void *context, const struct control_answer *answer,
 int host_ask(struct host *host, const struct control_request *request, unsigned seconds,
 	     call_done_fn done, void *context, struct error *error)
 {
-	struct pending *pending = malloc(sizeof(*pending));
+	struct pending *pending;
 	int ret;
 
+	if (host->pending_count == HOST_PENDING)
+		return error_set(error, EBUSY, "host %s is asked by others already", host->name);
+	pending = malloc(sizeof(*pending));
 	if (!pending)
 		return error_set(error, ENOMEM, "out of memory");
 	*pending = (struct pending){host, host->pending, done, context};
 	ret = caller_ask(host->caller, request, seconds, on_pending, pending, error);
-	if (ret < 0)
+	if (ret < 0) {
 		free(pending);
-	else
-		host->pending = pending;
-	return ret;
+		return ret;
+	}
+	host->pending = pending;
+	host->pending_count++;
+	return 0;
 }
 
 /* ---- what it is asked again and again ---- */
@@ -206,6 +212,7 @@ static void on_evidence(void *context, const struct control_answer *answer,
 	if (found.quote == TRUST_MATCHES && !host->key[0]) {
 		host->evidence.has_tpm = true;
 		memcpy(host->key, found.key, sizeof(host->key));
+		host->stored = false;
 	}
 	snprintf(host->wrong, sizeof(host->wrong), "%s", found.why);
 	host_judge(host, os_now() / NS_PER_MS);

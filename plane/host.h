@@ -14,6 +14,8 @@ struct hosts {
 	size_t count;
 };
 
+#define HOST_PENDING 4u /* requests of others at once: its own questions are to have their turn */
+
 /* A request of somebody else's, who has an answer also if the host is removed meanwhile. */
 struct pending {
 	struct host *host;
@@ -41,6 +43,7 @@ struct host {
 	char wrong[EVIDENCE_WHY_MAX]; /* what its evidence differs in; "": nothing */
 	json_t *report, *list;	      /* its last answers; NULL: none yet */
 	struct pending *pending;
+	unsigned pending_count;
 };
 
 /* NULL: out of memory, or the address is none (error set). `doc` is of the store. */

@@ -35,7 +35,7 @@ static int fill(const struct host *host, json_t *doc)
 	int ret = doc_set(doc, "status.state", json_string(trust_name(host->verdict.state)));
 
 	if (ret == 0)
-		ret = doc_set(doc, "status.text", json_string(why(host)));
+		ret = doc_set(doc, "status.text", doc_string(why(host)));
 	if (ret == 0)
 		ret = doc_set(doc, "status.quarantined", json_boolean(host->evidence.quarantined));
 	if (ret == 0 && host->key[0])
@@ -84,6 +84,11 @@ void host_judge(struct host *host, uint64_t now)
 	host->verdict = verdict;
 	if (same)
 		return;
+	/* Until it has shown something, what was stored before is as good. */
+	if (host->proving && !host->evidence.given && verdict.state == TRUST_UNATTESTED) {
+		host->stored = false;
+		return;
+	}
 	host->evidence.quarantined |= verdict.quarantine;
 	host->stored = store(host, &error) == 0;
 	if (!host->stored && error.code)

@@ -97,9 +97,11 @@ int hosts_turn(struct hosts *hosts)
 	uint64_t now = os_now() / NS_PER_MS;
 	int pause = HOSTS_ASK_MS;
 
-	for (struct host *host = hosts->first; host; host = host->next) {
-		int next = host_turn(host, now);
+	for (struct host *host = hosts->first, *after; host; host = after) {
+		int next;
 
+		after = host->next;
+		next = host_turn(host, now);
 		pause = next < pause ? next : pause;
 	}
 	return pause;
@@ -112,14 +114,21 @@ int hosts_changed(struct hosts *hosts, const char *name, struct error *error)
 
 	struct host **at = find(hosts, name);
 
+	if (ret < 0 && ret != -ENOENT)
+		return ret;
 	if (ret < 0 || (*at && strcmp((*at)->uid, doc_uid(doc)) != 0))
 		drop(hosts, at);
 	if (ret < 0)
-		return ret == -ENOENT ? 0 : ret;
+		return 0;
 	at = find(hosts, name);
 	ret = *at ? host_again(*at, doc, error) : add(hosts, doc, error);
 	json_decref(doc);
 	return ret;
+}
+
+bool hosts_are_all(const struct hosts *hosts)
+{
+	return hosts->count >= HOSTS_MOST;
 }
 
 void hosts_show(struct hosts *hosts, json_t *doc)

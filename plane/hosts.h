@@ -44,6 +44,8 @@ int hosts_turn(struct hosts *hosts);
 
 /* A host was stored, changed or deleted under this name. */
 int hosts_changed(struct hosts *hosts, const char *name, struct error *error);
+/* There can be no more. */
+bool hosts_are_all(const struct hosts *hosts);
 /* What the host told last is put into `status` of its document, which is to be shown. */
 void hosts_show(struct hosts *hosts, json_t *doc);
 

@@ -46,12 +46,17 @@ static ssize_t read_file(int folder, const char *name, mode_t others, void *byte
 	return length < 0 ? failed(name, (int)length, error) : length;
 }
 
-/* The certificate first: a key without one is made anew, it has signed nothing. */
 static int make(struct identity *identity, int folder, struct error *error)
 {
 	size_t length = 0;
 	uint8_t *key = NULL;
-	int ret = ca_make(AUTHORITY, time(NULL), &identity->ca, error);
+	int ret;
+
+	if (faccessat(folder, KEY, F_OK, 0) == 0)
+		return error_set(error, EEXIST,
+				 KEY ": is there, and " CERTIFICATE " is not; put it back, every "
+				     "host has a copy; or, if there is no host yet, remove " KEY);
+	ret = ca_make(AUTHORITY, time(NULL), &identity->ca, error);
 
 	if (ret == 0)
 		ret = ca_key(identity->ca, &key, &length, error);

@@ -135,7 +135,9 @@ static int first_token(struct plane *plane, const char *path, struct error *erro
 	char token[AUTH_TOKEN_SIZE + 1], id[AUTH_ID_SIZE];
 	int ret;
 
-	if (plane->store->revision)
+	/* Once; again only if it was killed before anybody could read it. */
+	if (plane->store->revision > 1 ||
+	    (plane->store->revision && faccessat(folder, TOKEN_FILE, F_OK, 0) == 0))
 		return 0;
 	ret = auth_create_token(plane->store, "admin", AUTH_ADMIN, time(NULL), 0, token, id, error);
 	if (ret < 0)
@@ -273,11 +275,11 @@ static int renew(struct plane *plane, struct error *error)
 		ret = http_renew(plane->http, plane->identity.server.certificate,
 				 plane->identity.server.key, error);
 	opened = open_hosts(plane, error);
-	plane->ending |= opened < 0;
+	plane->failed = opened < 0;
 	return ret < 0 ? ret : opened;
 }
 
-/* What is not for every turn. */
+/* What is not for every turn. None of it waits for the others to work. */
 static void clean_up(struct plane *plane, uint64_t *next)
 {
 	uint64_t now = os_now() / NS_PER_MS;
@@ -286,8 +288,11 @@ static void clean_up(struct plane *plane, uint64_t *next)
 	if (now < *next)
 		return;
 	*next = now + HOUR_MS;
-	if (api_once_trim(plane->store, time(NULL), &error) < 0 ||
-	    events_trim(&plane->events, &error) < 0 || renew(plane, &error) < 0)
+	if (api_once_trim(plane->store, time(NULL), &error) < 0)
+		tell(&error);
+	if (events_trim(&plane->events, &error) < 0)
+		tell(&error);
+	if (renew(plane, &error) < 0)
 		tell(&error);
 }
 
@@ -301,13 +306,14 @@ static void until_end(struct plane *plane)
 {
 	uint64_t next = 0;
 
-	while (!plane->ending) {
+	while (!plane->ending && !plane->failed) {
 		int pause = hosts_turn(plane->hosts);
 
 		pause = sooner(pause, enrolments_turn(&plane->enrolments));
 		pause = sooner(pause, http_turn(plane->http));
 		clean_up(plane, &next);
-		os_loop_once(plane->loop, pause);
+		if (!plane->failed)
+			os_loop_once(plane->loop, pause);
 	}
 }
 
@@ -367,6 +373,7 @@ int main(int argc, char **argv)
 		code = 1;
 	} else {
 		until_end(plane);
+		code = plane->failed;
 	}
 	finish(plane, signals);
 	return code;

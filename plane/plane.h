@@ -29,7 +29,7 @@ struct plane {
 	const char *names[PLANE_NAMES]; /* what it is called by */
 	size_t name_count;
 	bool allow_unattested;
-	bool ending;
+	bool ending, failed;
 };
 
 /* api.c: all resources. */

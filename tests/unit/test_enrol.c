@@ -59,7 +59,7 @@ static void start_host(const char *options)
 	assert_int_equal(enrolment_token(token, secret, &error), 0);
 	put("token", token);
 	assert_int_equal(
-		sh("rm -rf etc ended; (./karuta-controller enrol --token - --folder etc "
+		sh("rm -rf etc ended notes; (./karuta-controller enrol --token - --folder etc "
 		   "--listen 127.0.0.1:%d %s <token & echo $! >pid; wait $!; echo $? >ended) "
 		   ">notes 2>&1 & until [ -s pid ] && [ -s notes ]; do sleep 0.01; done; "
 		   "cat pid; rm pid",
@@ -496,12 +496,12 @@ static void a_token_on_the_command_line_is_hidden(void **state)
 
 	(void)state;
 	assert_int_equal(enrolment_token(token, secret, &error), 0);
-	assert_int_equal(
-		sh("./karuta-controller enrol --token %s --folder arg --listen 127.0.0.1:%d "
-		   ">notes 2>&1 & until grep -q Waiting notes; do sleep 0.02; done; "
-		   "tr '\\0' ' ' </proc/$!/cmdline; kill $!",
-		   token, port),
-		0);
+	assert_int_equal(sh("rm -f notes; ./karuta-controller enrol --token %s --folder arg "
+			    "--listen 127.0.0.1:%d "
+			    ">notes 2>&1 & until grep -qs Waiting notes; do sleep 0.02; done; "
+			    "tr '\\0' ' ' </proc/$!/cmdline; kill $!",
+			    token, port),
+			 0);
 	assert_true(says("enrol --token xxxx"));
 	assert_false(says(token));
 	assert_int_equal(

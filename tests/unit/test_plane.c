@@ -197,6 +197,9 @@ static void a_quarantine_is_seen_and_ended(void **state)
 	assert_int_equal(ADMIN("POST", "/v1/hosts/h1/release", BODY("{\"reason\": \"restored\"}")),
 			 0);
 	await_host("unattested");
+	/* One that only the plane may have. */
+	assert_int_equal(ADMIN("POST", "/v1/hosts/h1/release", BODY("{\"reason\": \"again\"}")), 0);
+	assert_int_equal(ADMIN("POST", "/v1/hosts/none/release", BODY("{\"reason\": \"x\"}")), 22);
 	assert_int_equal(ADMIN("GET", "/v1/events", ""), 0);
 	assert_true(says("host h1 was released from its quarantine") && says("\"who\""));
 }

@@ -103,6 +103,19 @@ static void a_key_that_others_may_read_is_refused(void **state)
 	assert_non_null(strstr(error.text, "ca.key: must be a file of ours with mode 600"));
 }
 
+static void a_certificate_that_is_gone_does_not_cost_the_key(void **state)
+{
+	struct identity identity;
+
+	(void)state;
+	assert_int_equal(open_it(&identity), 0);
+	identity_close(&identity);
+	assert_int_equal(unlink(certificate), 0);
+	assert_true(open_it(&identity) < 0);
+	assert_non_null(strstr(error.text, "every host has a copy"));
+	assert_int_equal(access(key, F_OK), 0);
+}
+
 /* Another authority would lock out all hosts. */
 static void a_key_that_is_gone_is_not_made_anew(void **state)
 {
@@ -124,6 +137,7 @@ int main(void)
 		CASE(the_authority_is_kept),
 		CASE(its_own_certificates_are_renewed),
 		CASE(a_key_that_others_may_read_is_refused),
+		CASE(a_certificate_that_is_gone_does_not_cost_the_key),
 		CASE(a_key_that_is_gone_is_not_made_anew),
 	};
 
