@@ -63,8 +63,8 @@ static int usage(FILE *to)
 {
 	fputs("usage: karuta-controller enrol --token - [OPTIONS] <TOKEN\n"
 	      "\n"
-	      "Gets this host its certificate from the plane that has made the token (karuta host "
-	      "add).\n"
+	      "Gets this host its certificate from the plane that has made the token (it was "
+	      "added there).\n"
 	      "The plane connects; nothing here does.\n"
 	      "\n"
 	      "  --token -              read the token from standard input\n"

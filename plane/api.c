@@ -41,10 +41,13 @@ static const struct {
 	{EINVAL, 422, "invalid", NULL},
 	{E2BIG, 413, "too-large", NULL},
 	{EHOSTDOWN, 409, "not-enrolled", "run `karuta-controller enrol` on the host"},
-	{ETIMEDOUT, 504, "host-silent", "see whether the host is up: `karuta host show`"},
-	{ECONNREFUSED, 502, "host-unreachable", "see whether the host is up: `karuta host show`"},
-	{EHOSTUNREACH, 502, "host-unreachable", "see whether the host is up: `karuta host show`"},
-	{ENETUNREACH, 502, "host-unreachable", "see whether the host is up: `karuta host show`"},
+	{ETIMEDOUT, 504, "host-silent", "see whether its controller is up"},
+	{ECONNREFUSED, 502, "host-unreachable", "see whether its controller is up"},
+	{EHOSTUNREACH, 502, "host-unreachable", "see whether its controller is up"},
+	{ENETUNREACH, 502, "host-unreachable", "see whether its controller is up"},
+	{ECONNRESET, 502, "host-unreachable", "see whether its controller is up"},
+	{EPROTO, 502, "host-answer", "see what answers at the host's address"},
+	{ECANCELED, 409, "removed", NULL},
 	{ENOSPC, 507, "full", "make room where the plane keeps its state"},
 };
 

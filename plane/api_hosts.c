@@ -328,10 +328,12 @@ static void on_release(void *context, const struct control_answer *answer,
 	if (result && ret == 0)
 		ret = doc_read(waiting->plane->store, KIND, waiting->host, &doc, &why);
 	if (result && !waiting->gone) {
-		if (ret < 0)
+		if (ret < 0) {
 			api_fail(&waiting->request, ret, &why, NULL);
-		else
+		} else {
+			show(waiting->plane, doc);
 			api_show(&waiting->request, 200, doc);
+		}
 		doc = NULL;
 	}
 	json_decref(doc);

@@ -105,10 +105,9 @@ static int look_at(void *context, const struct store_item *item)
 static int refuse(struct auth_caller *caller, struct problem *problem, const char *detail)
 {
 	*caller = (struct auth_caller){.role = AUTH_NOBODY};
-	return problem_set(
-		problem, 401, "unauthenticated", NULL,
-		"show a token that is good: an admin makes one with `karuta token create`", "%s",
-		detail);
+	return problem_set(problem, 401, "unauthenticated", NULL,
+			   "show a token that is good: an admin makes one (POST /v1/tokens)", "%s",
+			   detail);
 }
 
 static int find_token(struct store *store, const char *token, int64_t now,

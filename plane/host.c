@@ -74,7 +74,6 @@ void host_free(struct host *host)
 		free(pending);
 	}
 	json_decref(host->report);
-	json_decref(host->list);
 	free(host);
 }
 
@@ -94,12 +93,6 @@ static json_t *result_of(const struct control_answer *answer)
 	return NULL;
 }
 
-static void replace(json_t **kept, json_t *with)
-{
-	json_decref(*kept);
-	*kept = with;
-}
-
 static void heard(struct host *host, const struct error *error)
 {
 	uint64_t now = os_now() / NS_PER_MS;
@@ -111,16 +104,6 @@ static void heard(struct host *host, const struct error *error)
 	else
 		host->evidence.heard = now;
 	host_judge(host, now);
-}
-
-static void on_list(void *context, const struct control_answer *answer, const struct error *error)
-{
-	struct host *host = context;
-	json_t *list = result_of(answer);
-
-	if (list)
-		replace(&host->list, list);
-	heard(host, error);
 }
 
 /* ---- for others ---- */
@@ -162,16 +145,6 @@ int host_ask(struct host *host, const struct control_request *request, unsigned 
 
 /* ---- what it is asked again and again ---- */
 
-static int ask(struct host *host, const char *verb, unsigned seconds, call_done_fn done)
-{
-	struct control_request request = {.verb = control_verb_find(verb, strlen(verb))};
-	struct error error = {0};
-
-	if (RAND_bytes(request.id, sizeof(request.id)) != 1)
-		return -EIO;
-	return caller_ask(host->caller, &request, seconds, done, host, &error);
-}
-
 static void on_host(void *context, const struct control_answer *answer, const struct error *error)
 {
 	struct host *host = context;
@@ -179,11 +152,22 @@ static void on_host(void *context, const struct control_answer *answer, const st
 
 	if (report && !host->report_stale)
 		host->evidence.quarantine_told = doc_text(report, "quarantine")[0] != '\0';
-	if (report)
-		replace(&host->report, report);
+	if (report) {
+		json_decref(host->report);
+		host->report = report;
+	}
 	host->report_stale = false;
-	if (!report || ask(host, "list", ANSWER_SECONDS, on_list) < 0)
-		heard(host, error);
+	heard(host, error);
+}
+
+static int ask(struct host *host)
+{
+	struct control_request request = {.verb = control_verb_find("host", 4)};
+	struct error error = {0};
+
+	if (RAND_bytes(request.id, sizeof(request.id)) != 1)
+		return -EIO;
+	return caller_ask(host->caller, &request, ANSWER_SECONDS, on_host, host, &error);
 }
 
 static void on_evidence(void *context, const struct control_answer *answer,
@@ -241,7 +225,7 @@ int host_turn(struct host *host, uint64_t now)
 	if (!host->caller)
 		return (int)next;
 	if (!host->asking && now >= host->ask_at)
-		host->asking = ask(host, "host", ANSWER_SECONDS, on_host) == 0;
+		host->asking = ask(host) == 0;
 	if (!host->proving && now >= host->prove_at)
 		host->proving = prove(host, now) == 0;
 	if (!host->asking && host->ask_at > now)

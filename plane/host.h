@@ -41,7 +41,7 @@ struct host {
 	char key[2 * 256 + 1];	      /* its TPM's, "": none was seen yet */
 	char silent[ERROR_TEXT_SIZE]; /* why there was no answer last */
 	char wrong[EVIDENCE_WHY_MAX]; /* what its evidence differs in; "": nothing */
-	json_t *report, *list;	      /* its last answers; NULL: none yet */
+	json_t *report;		      /* its last answer; NULL: none yet */
 	struct pending *pending;
 	unsigned pending_count;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hosts of the fleet, as they are now: each is asked every HOSTS_ASK_MS what it is and what it
- * runs, and now and then for evidence of that, whose nonce is made here. What that says is judged
+ * The hosts of the fleet, as they are now: each is asked every HOSTS_ASK_MS what it is and has,
+ * and now and then for evidence of that, whose nonce is made here. What that says is judged
  * (core/trust.h), and a change of the verdict is stored, with an event.
  *
  * The plane calls, hosts answer. One that does not answer holds up nobody else.

@@ -4,7 +4,7 @@
  *
  *	{"type": "about:blank", "title": "Not Found", "status": 404,
  *	 "detail": "there is no instance web", "object": "instances/web",
- *	 "remedy": "karuta instance list shows those that there are", "code": "not-found"}
+ *	 "remedy": "GET /v1/instances lists them", "code": "not-found"}
  *
  * `code` is for programs: a word of the list in docs/openapi.yaml, which does not change.
  */
