@@ -62,14 +62,17 @@ static void measure_host(json_t *report)
 	struct sysinfo info = {0};
 	struct cores cores;
 	struct error error = {0};
-	json_int_t cpus = 0;
+	json_int_t cpus = 0, whole = 0;
 
 	sysinfo(&info);
 	if (cores_read(&cores, "/sys/devices/system/cpu", &error) == 0) {
-		for (unsigned i = 0; i < CPUS_MAX; i++)
+		for (unsigned i = 0; i < CPUS_MAX; i++) {
 			cpus += cpus_has(&cores.online, i);
+			whole += cpus_has(&cores.online, i) && cores.core[i] == i;
+		}
 	}
 	json_object_set_new(report, "cpus", json_integer(cpus));
+	json_object_set_new(report, "cores", json_integer(whole));
 	json_object_set_new(report, "memory",
 			    json_integer((json_int_t)info.totalram * (json_int_t)info.mem_unit));
 	json_object_set_new(report, "memory_free",

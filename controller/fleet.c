@@ -468,12 +468,30 @@ json_t *fleet_status(const struct unit *unit)
 	return report;
 }
 
+/* A list of all instances with all their cards is to fit into an answer. */
+static json_t *brief_cards(const json_t *cards)
+{
+	json_t *list = json_array(), *card;
+	size_t i;
+
+	json_array_foreach(cards, i, card)
+	{
+		json_array_append_new(list, json_pack("{s:O,s:O,s:O}", "slot",
+						      json_object_get(card, "slot"), "name",
+						      json_object_get(card, "name"), "state",
+						      json_object_get(card, "state")));
+	}
+	return list;
+}
+
 static json_t *brief(const struct unit *unit)
 {
 	json_t *report = fleet_status(unit);
 
 	json_object_del(report, "counters");
-	json_object_del(report, "cards");
+	if (unit->live)
+		json_object_set_new(report, "cards",
+				    brief_cards(json_object_get(report, "cards")));
 	json_object_del(report, "events");
 	return report;
 }

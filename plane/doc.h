@@ -20,7 +20,7 @@
 #include "store.h"
 
 #define DOC_NAME_MAX	63u
-#define DOC_CHANGES_MAX 8u
+#define DOC_CHANGES_MAX 96u /* all volumes of an instance, with their keys, and more */
 #define DOC_TIME_SIZE	32u
 #define DOC_UID_SIZE	33u /* 32 hexadecimal digits */
 

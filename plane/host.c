@@ -28,6 +28,11 @@ static int call_it(struct host *host, const json_t *doc, struct error *error)
 	return caller_open(&setup, &host->caller, error);
 }
 
+static bool is_loopback(const char *address)
+{
+	return !strncmp(address, "127.", 4) || !strcmp(address, "::1");
+}
+
 struct host *host_make(struct hosts *hosts, const json_t *doc, struct error *error)
 {
 	struct host *host = calloc(1, sizeof(*host));
@@ -51,6 +56,9 @@ struct host *host_make(struct hosts *hosts, const json_t *doc, struct error *err
 int host_again(struct host *host, const json_t *doc, struct error *error)
 {
 	host_recall(host, doc);
+	host->evidence.here = is_loopback(doc_text(doc, "spec.address"));
+	json_decref(host->labels);
+	host->labels = json_deep_copy(doc_member(doc, "metadata.labels"));
 	host->evidence.given = host->evidence.quarantine_told = false;
 	host->report_stale = host->asking;
 	host->proof_stale = host->proving;
@@ -73,6 +81,7 @@ void host_free(struct host *host)
 		pending->done(pending->context, NULL, &error);
 		free(pending);
 	}
+	json_decref(host->labels);
 	json_decref(host->report);
 	free(host);
 }

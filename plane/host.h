@@ -14,7 +14,9 @@ struct hosts {
 	size_t count;
 };
 
-#define HOST_PENDING 4u /* requests of others at once: its own questions are to have their turn */
+#define HOST_PENDING                                                                               \
+	6u /* of CALL_AT_ONCE; requests of others at once: its own questions are to have their     \
+	      turn */
 
 /* A request of somebody else's, who has an answer also if the host is removed meanwhile. */
 struct pending {
@@ -41,6 +43,7 @@ struct host {
 	char key[2 * 256 + 1];	      /* its TPM's, "": none was seen yet */
 	char silent[ERROR_TEXT_SIZE]; /* why there was no answer last */
 	char wrong[EVIDENCE_WHY_MAX]; /* what its evidence differs in; "": nothing */
+	json_t *labels;		      /* of its document */
 	json_t *report;		      /* its last answer; NULL: none yet */
 	struct pending *pending;
 	unsigned pending_count;

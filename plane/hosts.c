@@ -160,6 +160,34 @@ void hosts_count(const struct hosts *hosts, unsigned counts[HOSTS_STATES])
 		counts[host->verdict.state]++;
 }
 
+struct trust_verdict hosts_verdict(const struct hosts *hosts, const char *name)
+{
+	const struct host *host = *find((struct hosts *)(uintptr_t)hosts, name);
+
+	if (host)
+		return host->verdict;
+	return (struct trust_verdict){.state = TRUST_UNREACHABLE,
+				      .why = "its host was removed from the fleet"};
+}
+
+unsigned hosts_room(const struct hosts *hosts, const char *name)
+{
+	const struct host *host = *find((struct hosts *)(uintptr_t)hosts, name);
+
+	return host && host->caller ? HOST_PENDING - host->pending_count : 0;
+}
+
+void hosts_each(const struct hosts *hosts, void (*fn)(void *context, const struct hosts_view *view),
+		void *context)
+{
+	for (const struct host *host = hosts->first; host; host = host->next) {
+		const struct hosts_view view = {host->name, host->labels, host->report,
+						host->verdict};
+
+		fn(context, &view);
+	}
+}
+
 int hosts_ask(struct hosts *hosts, const char *name, const struct control_request *request,
 	      unsigned seconds, call_done_fn done, void *context, struct error *error)
 {

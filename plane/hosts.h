@@ -52,6 +52,22 @@ void hosts_show(struct hosts *hosts, json_t *doc);
 /* How many there are of each state. */
 void hosts_count(const struct hosts *hosts, unsigned counts[HOSTS_STATES]);
 
+/* Of a host that there is not: unreachable. */
+struct trust_verdict hosts_verdict(const struct hosts *hosts, const char *name);
+/* It takes so many more requests at once. */
+unsigned hosts_room(const struct hosts *hosts, const char *name);
+
+/* There until the next call of hosts.h. */
+struct hosts_view {
+	const char *name;
+	const json_t *labels;
+	const json_t *report; /* what it has told last; NULL: nothing yet */
+	struct trust_verdict verdict;
+};
+
+void hosts_each(const struct hosts *hosts, void (*fn)(void *context, const struct hosts_view *view),
+		void *context);
+
 /* A request to a host; call.h. -ENOENT: there is none of this name, -EHOSTDOWN: it is not enrolled
  * yet. */
 int hosts_ask(struct hosts *hosts, const char *name, const struct control_request *request,

@@ -28,6 +28,7 @@
 #define DEFAULT_ADDRESS "127.0.0.1:4750"
 #define DEFAULT_FOLDER	"/var/lib/karuta/plane"
 #define TOKEN_FILE	"admin.token"
+#define KEK_FILE	"keys.kek"
 #define MANIFEST_MAX	(1u << 20)
 #define SILENCE_MS	10000u /* of a host, until it counts as unreachable */
 #define EVIDENCE_MS	120000u
@@ -154,7 +155,37 @@ static void on_change(void *context, const struct store_item *item)
 {
 	struct plane *plane = context;
 
+	if (plane->fleet)
+		fleet_tell(plane->fleet, item);
 	watchers_tell(&plane->watchers, item);
+}
+
+/* A rotation may have been under way when the plane before this one ended. */
+static int open_keys(struct plane *plane, const struct options *options, struct error *error)
+{
+	CLEANUP_FREE char *path = NULL;
+	int ret;
+
+	if (asprintf(&path, "%s/" KEK_FILE, options->folder) < 0)
+		return error_set(error, ENOMEM, "out of memory");
+	ret = kek_file_open(path, &plane->kek, error);
+	plane->rewrapping = true;
+	return ret < 0 ? ret : keys_open(plane->store, plane->kek, &plane->keys, error);
+}
+
+static int open_fleet(struct plane *plane, const struct options *options, struct error *error)
+{
+	struct images_setup images = {.store = plane->store,
+				      .events = &plane->events,
+				      .hosts = &plane->hosts,
+				      .folder = options->folder};
+	struct fleet_setup fleet = {
+		.store = plane->store, .events = &plane->events, .hosts = &plane->hosts};
+	int ret = images_open(&images, &plane->images, error);
+
+	fleet.keys = plane->keys;
+	fleet.images = plane->images;
+	return ret < 0 ? ret : fleet_open(&fleet, &plane->fleet, error);
 }
 
 static int open_state(struct plane *plane, const struct options *options, struct error *error)
@@ -165,6 +196,8 @@ static int open_state(struct plane *plane, const struct options *options, struct
 		ret = first_token(plane, options->folder, error);
 	if (ret == 0)
 		ret = events_open(&plane->events, plane->store, error);
+	if (ret == 0)
+		ret = open_keys(plane, options, error);
 	if (ret == 0)
 		ret = identity_open(&plane->identity, options->folder, plane->names,
 				    plane->name_count, error);
@@ -302,6 +335,18 @@ static int sooner(int a, int b)
 	return b < 0 || (a >= 0 && a < b) ? a : b;
 }
 
+/* A batch at a time: clients are to have their turn as well. */
+static int rewrap(struct plane *plane)
+{
+	struct error error = {0};
+	int ret = plane->rewrapping ? keys_rewrap(plane->keys, &error) : 0;
+
+	if (ret < 0)
+		tell(&error);
+	plane->rewrapping = ret > 0;
+	return ret > 0 ? 0 : -1;
+}
+
 static void until_end(struct plane *plane)
 {
 	uint64_t next = 0;
@@ -311,6 +356,9 @@ static void until_end(struct plane *plane)
 
 		pause = sooner(pause, enrolments_turn(&plane->enrolments));
 		pause = sooner(pause, http_turn(plane->http));
+		pause = sooner(pause, images_turn(plane->images));
+		pause = sooner(pause, fleet_turn(plane->fleet));
+		pause = sooner(pause, rewrap(plane));
 		clean_up(plane, &next);
 		if (!plane->failed)
 			os_loop_once(plane->loop, pause);
@@ -322,6 +370,8 @@ static int start(struct plane *plane, const struct options *options, int *signal
 {
 	int ret = confine(error);
 
+	if (ret == 0)
+		ret = kek_use_locked_memory(error);
 	plane->enrolments.plane = plane;
 	if (ret == 0)
 		ret = os_loop_create(&plane->loop);
@@ -334,6 +384,8 @@ static int start(struct plane *plane, const struct options *options, int *signal
 	if (ret == 0)
 		ret = open_hosts(plane, error);
 	if (ret == 0)
+		ret = open_fleet(plane, options, error);
+	if (ret == 0)
 		ret = open_http(plane, options, error);
 	return ret;
 }
@@ -344,7 +396,14 @@ static void finish(struct plane *plane, int signals)
 	watchers_end(&plane->watchers);
 	http_close(plane->http);
 	enrolments_end(&plane->enrolments);
+	/* Who waits for a host's answer has one, of those that follow. */
 	hosts_close(plane->hosts);
+	plane->hosts = NULL;
+	fleet_close(plane->fleet);
+	images_close(plane->images);
+	keys_close(plane->keys);
+	if (plane->kek)
+		plane->kek->calls->close(plane->kek);
 	identity_close(&plane->identity);
 	evidence_policy_free(&plane->releases);
 	store_close(plane->store);

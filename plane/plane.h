@@ -6,9 +6,13 @@
 #include "enrolments.h"
 #include "events.h"
 #include "evidence.h"
+#include "fleet.h"
 #include "hosts.h"
 #include "http.h"
 #include "identity.h"
+#include "images.h"
+#include "kek.h"
+#include "keys.h"
 #include "os/loop.h"
 #include "route.h"
 #include "store.h"
@@ -23,12 +27,17 @@ struct plane {
 	struct identity identity;
 	struct evidence_policy releases;
 	struct hosts *hosts;
+	struct kek *kek;
+	struct keys *keys;
+	struct images *images;
+	struct fleet *fleet;
 	struct enrolments enrolments;
 	struct watchers watchers;
 	struct http *http;
 	const char *names[PLANE_NAMES]; /* what it is called by */
 	size_t name_count;
 	bool allow_unattested;
+	bool rewrapping; /* keys may be wrapped under a key that is to go */
 	bool ending, failed;
 };
 

@@ -38,9 +38,9 @@ struct member {
 	}
 #define TIME_MOST INT64_MAX
 
-#define ATTEMPT_OF(structure, last)                                                                \
-	NUMBER_OF(structure, attempt.doing, "doing", last),                                        \
-		NUMBER_OF(structure, attempt.last, "last", last),                                  \
+#define ATTEMPT_OF(structure, step_most)                                                           \
+	NUMBER_OF(structure, attempt.doing, "doing", step_most),                                   \
+		NUMBER_OF(structure, attempt.last, "last", step_most),                             \
 		NUMBER_OF(structure, attempt.number, "number", UINT32_MAX),                        \
 		NUMBER_OF(structure, attempt.generation, "attempt_generation", INT64_MAX),         \
 		NUMBER_OF(structure, attempt.sent, "sent", TIME_MOST),                             \

@@ -60,6 +60,7 @@ struct trust_verdict trust_judge(const struct trust_evidence *evidence,
 	/* A TPM that shows nothing is not the lack of one: policy does not stand in for it. */
 	verdict.usable = verdict.keys || (verdict.state == TRUST_UNATTESTED && !evidence->has_tpm &&
 					  policy->allow_unattested);
+	verdict.keys |= verdict.usable && evidence->here;
 	verdict.why = verdict.why ? verdict.why : "";
 	return verdict;
 }

@@ -147,6 +147,22 @@ static void policy_does_not_stand_in_for_a_tpm_that_shows_nothing(void **state)
 	expect(&evidence, &lax, TRUST_UNATTESTED, false);
 }
 
+static void the_planes_own_machine_has_the_keys_already(void **state)
+{
+	struct trust_evidence evidence = good();
+	struct trust_verdict verdict;
+
+	(void)state;
+	evidence.here = true;
+	evidence.has_tpm = false;
+	verdict = trust_judge(&evidence, &lax, NOW);
+	assert_int_equal(verdict.state, TRUST_UNATTESTED);
+	assert_true(verdict.usable && verdict.keys);
+	assert_false(trust_judge(&evidence, &strict, NOW).keys);
+	evidence.quarantine_told = true;
+	assert_false(trust_judge(&evidence, &lax, NOW).keys);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -158,6 +174,7 @@ int main(void)
 		cmocka_unit_test(old_evidence_says_nothing),
 		cmocka_unit_test(half_evidence_is_none),
 		cmocka_unit_test(without_a_tpm_it_is_a_matter_of_policy_and_never_of_keys),
+		cmocka_unit_test(the_planes_own_machine_has_the_keys_already),
 		cmocka_unit_test(policy_does_not_stand_in_for_a_tpm_that_shows_nothing),
 	};
 
