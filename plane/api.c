@@ -19,6 +19,28 @@ const struct route plane_routes[] = {
 	{HTTP_DELETE, "/v1/hosts/{name}", AUTH_ADMIN, api_hosts_remove},
 	{HTTP_GET, "/v1/hosts/{name}/evidence", AUTH_READER, api_hosts_evidence},
 	{HTTP_POST, "/v1/hosts/{name}/release", AUTH_ADMIN, api_hosts_release},
+	{HTTP_GET, "/v1/hosts/{name}/audit", AUTH_ADMIN, api_hosts_audit},
+	{HTTP_GET, "/v1/hosts/{name}/instances", AUTH_READER, api_hosts_instances},
+	{HTTP_GET, "/v1/instances", AUTH_READER, api_instances_list},
+	{HTTP_POST, "/v1/instances", AUTH_OPERATOR, api_instances_add},
+	{HTTP_GET, "/v1/instances/{name}", AUTH_READER, api_instances_one},
+	{HTTP_PATCH, "/v1/instances/{name}", AUTH_OPERATOR, api_instances_change},
+	{HTTP_DELETE, "/v1/instances/{name}", AUTH_OPERATOR, api_instances_remove},
+	{HTTP_POST, "/v1/instances/{name}/reboot", AUTH_OPERATOR, api_instances_reboot},
+	{HTTP_GET, "/v1/instances/{name}/console", AUTH_OPERATOR, api_instances_console},
+	{HTTP_GET, "/v1/volumes", AUTH_READER, api_volumes_list},
+	{HTTP_POST, "/v1/volumes", AUTH_OPERATOR, api_volumes_add},
+	{HTTP_GET, "/v1/volumes/{name}", AUTH_READER, api_volumes_one},
+	{HTTP_PATCH, "/v1/volumes/{name}", AUTH_OPERATOR, api_volumes_resize},
+	{HTTP_DELETE, "/v1/volumes/{name}", AUTH_OPERATOR, api_volumes_remove},
+	{HTTP_POST, "/v1/volumes/{name}/restore", AUTH_OPERATOR, api_volumes_restore},
+	{HTTP_POST, "/v1/volumes/{name}/attach", AUTH_OPERATOR, api_volumes_attach},
+	{HTTP_POST, "/v1/volumes/{name}/detach", AUTH_OPERATOR, api_volumes_detach},
+	{HTTP_GET, "/v1/volumes/{name}/trace", AUTH_READER, api_volumes_trace},
+	{HTTP_GET, "/v1/keys", AUTH_READER, api_keys_list},
+	{HTTP_POST, "/v1/keys/rotate", AUTH_ADMIN, api_keys_rotate},
+	{HTTP_GET, "/v1/keys/{name}", AUTH_READER, api_keys_one},
+	{HTTP_DELETE, "/v1/keys/{name}", AUTH_ADMIN, api_keys_remove},
 	{HTTP_GET, "/v1/tokens", AUTH_ADMIN, api_tokens_list},
 	{HTTP_POST, "/v1/tokens", AUTH_ADMIN, api_tokens_make},
 	{HTTP_DELETE, "/v1/tokens/{name}", AUTH_ADMIN, api_tokens_remove},
@@ -48,28 +70,61 @@ static const struct {
 	{ECONNRESET, 502, "host-unreachable", "see whether its controller is up"},
 	{EPROTO, 502, "host-answer", "see what answers at the host's address"},
 	{ECANCELED, 409, "removed", NULL},
+	{EKEYREVOKED, 409, "key-deleted", NULL},
+	{EDQUOT, 409, "too-many", "delete what is not used any more"},
 	{ENOSPC, 507, "full", "make room where the plane keeps its state"},
 };
+
+int api_problem(struct problem *problem, int ret, const struct error *error, const char *object)
+{
+	const char *text = error && error->code ? error->text : strerror(-ret);
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (kinds[i].error == -ret)
+			return problem_set(problem, kinds[i].status, kinds[i].code, object,
+					   kinds[i].remedy, "%s", text);
+	}
+	return problem_set(problem, 500, "internal", object, NULL, "%s", text);
+}
 
 void api_fail(const struct route_request *request, int ret, const struct error *error,
 	      const char *object)
 {
 	struct problem problem = {0};
-	const char *text = error && error->code ? error->text : strerror(-ret);
 
-	problem_set(&problem, 500, "internal", object, NULL, "%s", text);
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		if (kinds[i].error == -ret)
-			problem_set(&problem, kinds[i].status, kinds[i].code, object,
-				    kinds[i].remedy, "%s", text);
-	}
+	api_problem(&problem, ret, error, object);
 	http_answer_problem(request->exchange, &problem);
+}
+
+int api_conflict(struct problem *problem, const char *kind, const char *name, const char *why)
+{
+	char object[API_OBJECT_SIZE];
+
+	snprintf(object, sizeof(object), "%s/%s", kind, name);
+	return problem_set(problem, 409, "conflict", object, NULL, "%s", why);
+}
+
+void api_hide(json_t *doc)
+{
+	record_hide(doc);
+	json_object_del(doc, "holder");	 /* of a volume */
+	json_object_del(doc, "sha256");	 /* a token */
+	json_object_del(doc, "wrapped"); /* a key */
+	json_object_del(json_object_get(doc, "status"), "attestation_key");
+}
+
+void api_complete(struct plane *plane, const char *kind, json_t *doc)
+{
+	if (!strcmp(kind, "instances"))
+		fleet_show_instance(plane->fleet, doc);
+	api_hide(doc);
 }
 
 void api_show(const struct route_request *request, unsigned status, json_t *doc)
 {
 	char tag[32];
 
+	api_hide(doc);
 	snprintf(tag, sizeof(tag), "\"%" PRIu64 "\"", doc_revision(doc));
 	http_set_header(request->exchange, "ETag", tag);
 	http_answer_json(request->exchange, status, doc);
@@ -140,6 +195,7 @@ void api_list(struct plane *plane, const struct route_request *request, const ch
 	{
 		if (show)
 			show(plane, item);
+		api_hide(item);
 	}
 	http_answer_json(request->exchange, 200, page);
 }
@@ -171,5 +227,23 @@ json_t *api_find(struct plane *plane, const struct route_request *request, const
 		return doc;
 	json_decref(doc);
 	api_fail(request, ret, &error, object);
+	return NULL;
+}
+
+json_t *api_named(struct plane *plane, const char *kind, const char *name, struct problem *problem)
+{
+	char object[API_OBJECT_SIZE];
+	struct error error = {0};
+	json_t *doc = NULL;
+	int ret = doc_read(plane->store, kind, name, &doc, &error);
+
+	if (ret == 0)
+		return doc;
+	snprintf(object, sizeof(object), "%s/%s", kind, name);
+	if (ret == -ENOENT)
+		problem_set(problem, 422, "no-such-object", object, NULL, "there is no %.*s %s",
+			    (int)strlen(kind) - 1, kind, name);
+	else
+		api_problem(problem, ret, &error, object);
 	return NULL;
 }

@@ -12,12 +12,9 @@
 #include "base/base.h"
 #include "trust/digest.h"
 
-#define KIND		 "hosts"
-#define PORT		 4747u
-#define LABELS_MOST	 16u
-#define LABEL_MOST	 63u
-#define REASON_MOST	 200u
-#define EVIDENCE_SECONDS 20u
+#define KIND	    "hosts"
+#define PORT	    4747u
+#define REASON_MOST 200u
 
 /* ---- what there is ---- */
 
@@ -92,44 +89,18 @@ static int take_address(struct wanted *wanted, struct problem *problem)
 			   wanted->address);
 }
 
-static int take_labels(const json_t *labels, struct problem *problem)
-{
-	const char *name;
-	json_t *value;
-
-	if (json_object_size(labels) > LABELS_MOST)
-		return problem_set(problem, 422, "invalid", NULL, NULL,
-				   "labels: more than %u of them", LABELS_MOST);
-	json_object_foreach((json_t *)(uintptr_t)labels, name, value)
-	{
-		const char *text = json_string_value(value);
-
-		if (!name_is_good(name) || !text || strlen(text) > LABEL_MOST)
-			return problem_set(problem, 422, "invalid", NULL, NULL,
-					   "labels: %.63s: a name and a text of at most %u bytes",
-					   name, LABEL_MOST);
-	}
-	return 0;
-}
-
 static int take_wanted(struct wanted *wanted, const json_t *body, struct problem *problem)
 {
 	static const char *const known[] = {"name", "address", "labels", NULL};
 	int ret = json_in_members(body, "", known, problem);
 
 	if (ret == 0)
-		ret = json_in_text(body, "", "name", true, DOC_NAME_MAX, &wanted->name, problem);
-	if (ret == 0 && !doc_name_is_good(wanted->name))
-		ret = problem_set(problem, 422, "invalid", NULL, NULL,
-				  "name: small letters, digits and '-', beginning with a letter");
+		ret = api_take_name(body, "", "name", true, &wanted->name, problem);
 	if (ret == 0)
 		ret = json_in_text(body, "", "address", true, 64, &wanted->address, problem);
 	if (ret == 0)
 		ret = take_address(wanted, problem);
-	if (ret == 0)
-		ret = json_in_part(body, "", "labels", false, JSON_OBJECT, &wanted->labels,
-				   problem);
-	return ret == 0 ? take_labels(wanted->labels, problem) : ret;
+	return ret == 0 ? api_take_labels(body, "labels", &wanted->labels, problem) : ret;
 }
 
 static int store_new(struct plane *plane, const struct route_request *request,
@@ -239,58 +210,6 @@ void api_hosts_remove(void *context, const struct route_request *request)
 
 /* ---- what a host says ---- */
 
-/* A client that waits for a host's answer. */
-struct waiting {
-	struct plane *plane;
-	struct route_request request; /* match is not there any more */
-	bool gone;
-	char host[NAME_MOST + 1], who[AUTH_NAME_SIZE];
-};
-
-static void on_gone(void *context)
-{
-	struct waiting *waiting = context;
-
-	waiting->gone = true;
-}
-
-/* The result of a yes, or NULL: it is answered. */
-static json_t *take_answer(const struct waiting *waiting, const struct control_answer *answer,
-			   const struct error *error)
-{
-	struct error said = {0};
-	json_t *result;
-
-	if (error || answer->code) {
-		if (!error)
-			error_set(&said, answer->code, "%s: %.*s", waiting->host,
-				  (int)answer->text_length, answer->text);
-		if (!waiting->gone)
-			api_fail(&waiting->request, error ? -error->code : -answer->code,
-				 error ? error : &said, NULL);
-		return NULL;
-	}
-	result = answer->result_length ? json_loadb(answer->result, answer->result_length,
-						    JSON_REJECT_DUPLICATES, NULL)
-				       : json_object();
-	if (!result && !waiting->gone)
-		api_fail(&waiting->request, -EPROTO, NULL, NULL);
-	return result;
-}
-
-static void on_evidence(void *context, const struct control_answer *answer,
-			const struct error *error)
-{
-	struct waiting *waiting = context;
-	json_t *result = take_answer(waiting, answer, error);
-
-	if (result && !waiting->gone)
-		http_answer_json(waiting->request.exchange, 200, result);
-	else
-		json_decref(result);
-	free(waiting);
-}
-
 /* The host's own word is in its log; here it is put aside that it was in quarantine. */
 static int store_release(struct plane *plane, const char *host, const char *who,
 			 struct error *error)
@@ -316,52 +235,29 @@ static int store_release(struct plane *plane, const char *host, const char *who,
 static void on_release(void *context, const struct control_answer *answer,
 		       const struct error *error)
 {
-	struct waiting *waiting = context;
+	struct api_asked *asked = context;
 	struct error why = {0};
 	/* It may be the plane alone that has it in quarantine: it will be again if it shows the
 	 * same. */
 	bool had_none = answer && answer->code == ENOENT;
-	json_t *result = had_none ? json_object() : take_answer(waiting, answer, error),
+	json_t *result = had_none ? json_object() : api_asked_result(asked, answer, error),
 	       *doc = NULL;
-	int ret = result ? store_release(waiting->plane, waiting->host, waiting->who, &why) : 0;
+	int ret = result ? store_release(asked->plane, asked->host, asked->who, &why) : 0;
 
 	if (result && ret == 0)
-		ret = doc_read(waiting->plane->store, KIND, waiting->host, &doc, &why);
-	if (result && !waiting->gone) {
+		ret = doc_read(asked->plane->store, KIND, asked->host, &doc, &why);
+	if (result && !asked->gone) {
 		if (ret < 0) {
-			api_fail(&waiting->request, ret, &why, NULL);
+			api_fail(&asked->request, ret, &why, NULL);
 		} else {
-			show(waiting->plane, doc);
-			api_show(&waiting->request, 200, doc);
+			show(asked->plane, doc);
+			api_show(&asked->request, 200, doc);
 		}
 		doc = NULL;
 	}
 	json_decref(doc);
 	json_decref(result);
-	free(waiting);
-}
-
-static void ask(struct plane *plane, const struct route_request *request,
-		struct control_request *question, call_done_fn done)
-{
-	struct waiting *waiting = calloc(1, sizeof(*waiting));
-	struct error error = {0};
-	int ret = waiting && RAND_bytes(question->id, sizeof(question->id)) == 1 ? 0 : -ENOMEM;
-
-	if (ret == 0) {
-		waiting->plane = plane;
-		waiting->request = *request;
-		snprintf(waiting->host, sizeof(waiting->host), "%s", request->match->names[0]);
-		snprintf(waiting->who, sizeof(waiting->who), "%s", request->caller->name);
-		ret = hosts_ask(plane->hosts, waiting->host, question, EVIDENCE_SECONDS, done,
-				waiting, &error);
-	}
-	if (ret < 0) {
-		free(waiting);
-		api_fail(request, ret, &error, NULL);
-		return;
-	}
-	http_hold(request->exchange, on_gone, waiting);
+	free(asked);
 }
 
 void api_hosts_evidence(void *context, const struct route_request *request)
@@ -374,7 +270,7 @@ void api_hosts_evidence(void *context, const struct route_request *request)
 	trust_hex(nonce, sizeof(nonce), digits);
 	question.values[0] =
 		(struct control_value){.given = true, .text = digits, .length = strlen(digits)};
-	ask(context, request, &question, on_evidence);
+	api_ask(context, request, request->match->names[0], &question, api_asked_show);
 }
 
 void api_hosts_release(void *context, const struct route_request *request)
@@ -395,7 +291,7 @@ void api_hosts_release(void *context, const struct route_request *request)
 	} else {
 		question.values[0] = (struct control_value){
 			.given = true, .text = reason, .length = strlen(reason)};
-		ask(context, request, &question, on_release);
+		api_ask(context, request, request->match->names[0], &question, on_release);
 	}
 	json_decref(body);
 }

@@ -59,8 +59,7 @@ static void answer_again(struct plane *plane, const struct route_request *reques
 	}
 	if (doc_read(plane->store, doc_text(kept, "kind"), doc_text(kept, "name"), &doc, NULL) < 0)
 		doc = json_pack("{s:{s:s}}", "metadata", "name", doc_text(kept, "name"));
-	json_object_del(doc, "sha256");
-	json_object_del(json_object_get(doc, "status"), "attestation_key");
+	api_complete(plane, doc_text(kept, "kind"), doc);
 	api_show(request, 200, doc);
 }
 

@@ -78,21 +78,50 @@ static char *format(const json_t *doc)
 	return text;
 }
 
-void doc_put(struct doc_batch *batch, const char *kind, const char *name, const json_t *doc,
-	     uint64_t expected)
+/* NULL: there is no room. */
+static struct store_change *add(struct doc_batch *batch, const char *kind, const char *name,
+				uint64_t expected)
 {
 	struct store_change *change = &batch->changes[batch->count];
 	char *key = NULL;
 
 	if (batch->count == DOC_CHANGES_MAX) {
 		batch->failed = batch->failed ? batch->failed : -E2BIG;
-		return;
+		return NULL;
 	}
 	*change = (struct store_change){.expected = expected};
 	change->key = keep(batch, asprintf(&key, "%s/%s", kind, name) < 0 ? NULL : key);
-	if (doc)
-		change->value = keep(batch, format(doc));
 	batch->count++;
+	return change;
+}
+
+void doc_put(struct doc_batch *batch, const char *kind, const char *name, const json_t *doc,
+	     uint64_t expected)
+{
+	struct store_change *change = add(batch, kind, name, expected);
+
+	if (change && doc)
+		change->value = keep(batch, format(doc));
+}
+
+void doc_put_sealed(struct doc_batch *batch, const char *kind, const char *name, char *value,
+		    uint64_t expected)
+{
+	struct store_change *change = add(batch, kind, name, expected);
+
+	if (!change) {
+		free(value);
+		return;
+	}
+	change->value = keep(batch, value);
+	change->sealed = true;
+}
+
+void doc_drop(struct doc_batch *batch)
+{
+	for (size_t i = 0; i < batch->text_count; i++)
+		free(batch->texts[i]);
+	*batch = DOC_BATCH_NONE;
 }
 
 int doc_commit(struct doc_batch *batch, struct store *store, uint64_t *revision,
@@ -104,9 +133,7 @@ int doc_commit(struct doc_batch *batch, struct store *store, uint64_t *revision,
 		error_set(error, -ret, "%s", strerror(-ret));
 	else
 		ret = store_commit(store, batch->changes, batch->count, revision, error);
-	for (size_t i = 0; i < batch->text_count; i++)
-		free(batch->texts[i]);
-	*batch = DOC_BATCH_NONE;
+	doc_drop(batch);
 	return ret;
 }
 

@@ -44,6 +44,12 @@ struct doc_batch {
 /* `doc` stays the caller's; NULL: it is deleted. `expected`: as of struct store_change. */
 void doc_put(struct doc_batch *batch, const char *kind, const char *name, const json_t *doc,
 	     uint64_t expected);
+/* Bytes of somebody else's making, of which a scrub leaves nothing once they were replaced: a key.
+ * Takes `value` over. */
+void doc_put_sealed(struct doc_batch *batch, const char *kind, const char *name, char *value,
+		    uint64_t expected);
+/* Nothing of it is done. */
+void doc_drop(struct doc_batch *batch);
 /* All or none; the batch is empty afterwards in any case. -ESTALE: one has changed meanwhile. */
 int doc_commit(struct doc_batch *batch, struct store *store, uint64_t *revision,
 	       struct error *error);

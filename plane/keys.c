@@ -232,6 +232,33 @@ int keys_get(struct keys *keys, const char *id, keys_fn fn, void *context, struc
 	return ret < 0 ? ret : store_get(keys->store, path, get_item, &getting, error);
 }
 
+/* ---- copy ---- */
+
+struct copying {
+	struct keys *keys;
+	const json_t *metadata;
+	char **value;
+	struct error *error;
+};
+
+static int wrap_copy(void *context, const uint8_t key[KEYS_KEY_SIZE])
+{
+	struct copying *copying = context;
+
+	return wrap(copying->keys, copying->metadata, key, copying->value, copying->error);
+}
+
+int keys_copy(struct keys *keys, const char *id, const json_t *metadata, char **value,
+	      struct error *error)
+{
+	struct copying copying = {
+		.keys = keys, .metadata = metadata, .value = value, .error = error};
+
+	if (!json_is_object(metadata))
+		return error_set(error, EINVAL, "key: metadata must be an object");
+	return keys_get(keys, id, wrap_copy, &copying, error);
+}
+
 /* ---- delete ---- */
 
 struct deletion {

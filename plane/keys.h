@@ -37,7 +37,11 @@ void keys_close(struct keys *keys);
  * the caller's.
  */
 int keys_prepare(struct keys *keys, const json_t *metadata, char **value, struct error *error);
-/* The same and the commit. -EEXIST: there is, or was, a key of this id. */
+/* The same of a key that there is, under another name: for a volume that begins as a copy. Errors
+ * as of keys_get(). */
+int keys_copy(struct keys *keys, const char *id, const json_t *metadata, char **value,
+	      struct error *error);
+/* The same as keys_prepare() and the commit. -EEXIST: there is, or was, a key of this id. */
 int keys_make(struct keys *keys, const char *id, const json_t *metadata, uint64_t *revision,
 	      struct error *error);
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "api.h"
+
+static int count_one(void *context, const struct store_item *item)
+{
+	(void)item;
+	++*(size_t *)context;
+	return 0;
+}
+
+int api_count(struct store *store, const char *kind, size_t most, size_t *count,
+	      struct error *error)
+{
+	char prefix[API_OBJECT_SIZE];
+
+	snprintf(prefix, sizeof(prefix), "%s/", kind);
+	*count = 0;
+	return store_list(store, prefix, NULL, most, count_one, count, error);
+}
+
+bool api_commit(struct plane *plane, const struct route_request *request, struct doc_batch *batch,
+		const struct api_change *change)
+{
+	char object[API_OBJECT_SIZE];
+	struct error error = {0};
+	json_t *doc = NULL;
+	uint64_t revision;
+	int ret;
+
+	snprintf(object, sizeof(object), "%s/%s", change->kind, change->name);
+	events_add(&plane->events, batch, time(NULL), change->event, object, request->caller->name,
+		   "%.*s %s %s", (int)strlen(change->kind) - 1, change->kind, change->name,
+		   change->text);
+	api_once_keep(batch, request, change->kind, change->name);
+	ret = doc_commit(batch, plane->store, &revision, &error);
+	if (ret < 0) {
+		api_fail(request, ret, &error, object);
+		return false;
+	}
+	ret = doc_read(plane->store, change->kind, change->name, &doc, &error);
+	if (ret < 0) {
+		api_fail(request, ret, &error, object);
+	} else {
+		api_complete(plane, change->kind, doc);
+		api_show(request, change->status, doc);
+	}
+	return true;
+}
