@@ -58,7 +58,7 @@ static void add_host(void *context, const struct hosts_view *view)
 	*host = (struct place_host){
 		.name = view->name,
 		.usable = view->verdict.usable && view->report,
-		.why_not = view->verdict.usable ? "has not told yet what it has"
+		.why_not = view->verdict.usable ? "silent about what it has"
 						: trust_name(view->verdict.state),
 		.memory = doc_number(view->report, "memory"),
 		.cpus = (unsigned)doc_number(view->report, "cpus"),
@@ -120,7 +120,7 @@ static void only_with_keys(struct fleet *fleet, struct place_host *hosts, size_t
 	}
 }
 
-/* The host that fits best, or NULL: entry->refusal says why none does. */
+/* The host that fits best, or NULL: entry->nowhere says why none does. */
 static struct fleet_host *choose(struct entry *entry, const struct place_want *want, bool keys,
 				 const char *not_there)
 {
@@ -130,7 +130,7 @@ static struct fleet_host *choose(struct entry *entry, const struct place_want *w
 	int found;
 
 	if (!hosts) {
-		snprintf(entry->refusal, sizeof(entry->refusal), "out of memory");
+		snprintf(entry->nowhere, sizeof(entry->nowhere), "out of memory");
 		return NULL;
 	}
 	if (keys)
@@ -138,11 +138,14 @@ static struct fleet_host *choose(struct entry *entry, const struct place_want *w
 	for (size_t i = 0; not_there && !want->host && i < count; i++) {
 		if (hosts[i].usable && !strcmp(hosts[i].name, not_there)) {
 			hosts[i].usable = false;
-			hosts[i].why_not = "it was refused there";
+			hosts[i].why_not = "refusing it";
 		}
 	}
-	found = place_choose(hosts, count, want, entry->refusal, sizeof(entry->refusal));
-	return found < 0 ? NULL : fleet_host(fleet, hosts[found].name);
+	found = place_choose(hosts, count, want, entry->nowhere, sizeof(entry->nowhere));
+	if (found < 0)
+		return NULL;
+	entry->nowhere[0] = '\0';
+	return fleet_host(fleet, hosts[found].name);
 }
 
 /* ---- an instance ---- */
@@ -214,7 +217,7 @@ void fleet_place_instance(struct entry *entry, uint64_t now)
 	json_t *doc;
 
 	if (need.scattered)
-		snprintf(entry->refusal, sizeof(entry->refusal),
+		snprintf(entry->nowhere, sizeof(entry->nowhere),
 			 "its volumes are on different hosts");
 	else
 		host = choose(entry, &need.want, entry->instance_want.keys,
@@ -223,8 +226,6 @@ void fleet_place_instance(struct entry *entry, uint64_t now)
 	doc = fleet_with_instance(entry, &record);
 	if (doc && host)
 		doc_set(doc, "status.host", json_string(host->name));
-	if (doc && !host)
-		doc_set(doc, "status.text", doc_string(entry->refusal));
 	fleet_put(&batch, entry, doc);
 	if (host) {
 		settling = (struct settling){&batch, host->name};
@@ -260,7 +261,7 @@ bool fleet_place_volume(struct entry *entry)
 	json_t *doc;
 
 	if (!name) {
-		snprintf(entry->refusal, sizeof(entry->refusal), "it goes where its instance goes");
+		snprintf(entry->nowhere, sizeof(entry->nowhere), "it goes where its instance goes");
 		return false;
 	}
 	host = choose(entry, &want, true, NULL);

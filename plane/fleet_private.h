@@ -74,6 +74,7 @@ struct entry {
 	unsigned waiting;		/* answers; more than one if a plug is pulled meanwhile */
 	uint64_t due;			/* ms; FLEET_NEVER: when something changes */
 	char refusal[FLEET_REASON_MAX]; /* what its host has said to the last step */
+	char nowhere[FLEET_REASON_MAX]; /* why no host fits; "": one does */
 	enum instance_step decision;	/* the last */
 
 	struct instance_want instance_want;
@@ -145,7 +146,7 @@ struct entry *fleet_holder(const struct entry *volume);
 /* fleet_place.c */
 
 void fleet_place_instance(struct entry *entry, uint64_t now);
-/* False: nothing was done, entry->refusal says why. */
+/* False: nothing was done, entry->nowhere says why. */
 bool fleet_place_volume(struct entry *entry);
 
 /* fleet_request.c */

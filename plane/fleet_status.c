@@ -58,18 +58,27 @@ static const char *state_of(const struct entry *entry)
 	return volume_state_name((enum volume_state)entry->volume_record.state);
 }
 
-/* Why it waits, and what its host has said to the last try. */
+/* What its host has told: of the last step, or of how it ended. */
+static const char *told_of(const struct entry *entry)
+{
+	bool ended =
+		entry->kind == FLEET_INSTANCE && entry->decision == INSTANCE_NOTHING &&
+		(entry->sight.state == INSTANCE_FAILED || entry->sight.state == INSTANCE_RESTARTS ||
+		 entry->sight.state == INSTANCE_ENDED);
+
+	return !entry->refusal[0] && ended ? entry->told : entry->refusal;
+}
+
 static void reason_of(const struct entry *entry, const char *why, char text[FLEET_REASON_MAX])
 {
-	const char *told = entry->refusal;
+	const char *told = told_of(entry);
 
-	if (!told[0] && entry->kind == FLEET_INSTANCE && entry->decision == INSTANCE_NOTHING &&
-	    (entry->sight.state == INSTANCE_FAILED || entry->sight.state == INSTANCE_RESTARTS ||
-	     entry->sight.state == INSTANCE_ENDED))
-		told = entry->told;
-	if (why == entry->refusal || !why[0] || !told[0])
-		snprintf(text, FLEET_REASON_MAX, "%.*s", (int)FLEET_REASON_MAX - 1,
-			 why[0] ? why : told);
+	if (entry->nowhere[0] && told[0])
+		snprintf(text, FLEET_REASON_MAX, "%.140s; elsewhere: %.100s", told, entry->nowhere);
+	else if (entry->nowhere[0])
+		snprintf(text, FLEET_REASON_MAX, "%.255s", entry->nowhere);
+	else if (why == entry->refusal || !why[0] || !told[0])
+		snprintf(text, FLEET_REASON_MAX, "%.255s", why[0] ? why : told);
 	else
 		snprintf(text, FLEET_REASON_MAX, "%.100s: %.150s", why, told);
 }

@@ -135,7 +135,7 @@ static bool has_host(struct entry *entry, uint64_t now)
 	if (entry->host || entry->volume_record.state != VOLUME_CREATING || entry->volume_want.gone)
 		return true;
 	if (!fleet_place_volume(entry))
-		fleet_show_state(entry, entry->refusal, now);
+		fleet_show_state(entry, "", now);
 	return false;
 }
 
