@@ -228,6 +228,25 @@ static void a_prepared_key_is_committed_with_what_it_is_for(void **state)
 	get("v", key);
 }
 
+static void a_copy_is_the_same_key_and_outlives_the_first(void **state)
+{
+	uint8_t first[KEYS_KEY_SIZE], second[KEYS_KEY_SIZE];
+	CLEANUP_FREE char *value = NULL;
+	struct store_change change = {.key = "keys/copy", .sealed = true};
+
+	(void)state;
+	make("first");
+	get("first", first);
+	assert_int_equal(keys_copy(keys, "first", metadata, &value, &error), 0);
+	change.value = value;
+	assert_int_equal(store_commit(store, &change, 1, NULL, &error), 0);
+	assert_int_equal(keys_delete(keys, "first", STORE_ANY, NOW, &error), 0);
+	get("copy", second);
+	assert_memory_equal(first, second, sizeof(first));
+	assert_int_equal(keys_copy(keys, "first", metadata, &value, &error), -EKEYREVOKED);
+	assert_int_equal(keys_copy(keys, "none", metadata, &value, &error), -ENOENT);
+}
+
 static void what_is_no_wrapped_key_is_refused(void **state)
 {
 	static const char *const texts[] = {"",
@@ -663,6 +682,7 @@ int main(void)
 		TEST(keys_are_wrapped_as_rfc_5649_says),
 		TEST(a_key_is_the_same_after_a_start_and_never_plain_on_the_disk),
 		TEST(a_prepared_key_is_committed_with_what_it_is_for),
+		TEST(a_copy_is_the_same_key_and_outlives_the_first),
 		TEST(what_is_no_wrapped_key_is_refused),
 		TEST(a_deleted_key_is_gone_and_known_to_be),
 		TEST(of_a_deleted_key_nothing_is_left_in_any_file),
