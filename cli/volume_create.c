@@ -199,8 +199,7 @@ static int write_image(const struct creation *creation, struct store *volume,
 	int result = buffer ? 0 : -ENOMEM;
 
 	while (!result && end < creation->image_size) {
-		result =
-			os_next_data(creation->image, end, creation->image_size, &start, &end);
+		result = os_next_data(creation->image, end, creation->image_size, &start, &end);
 		if (!result)
 			result = write_stretch(volume, creation->image, start, end, buffer,
 					       progress);

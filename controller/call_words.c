@@ -54,18 +54,6 @@ static int take_document(struct control_value *value, const char *path, uint64_t
 	return length < 0 ? (int)length : 0;
 }
 
-static int take_bytes(struct control_value *value, const char *path, uint64_t most,
-		      struct error *error)
-{
-	uint8_t *bytes = malloc(most + 1);
-	ssize_t length = bytes ? tls_read_file(path, bytes, most + 1, error)
-			       : error_set(error, ENOMEM, "out of memory");
-
-	value->bytes = bytes;
-	value->length = length < 0 ? 0 : (size_t)length;
-	return length < 0 ? (int)length : 0;
-}
-
 static int take_key(struct control_request *request, const char *text, struct error *error)
 {
 	struct control_key *key = &request->keys[request->key_count];
@@ -120,7 +108,7 @@ static int take_value(struct control_request *request, int index, const char *te
 	case CONTROL_KEYS:
 		return take_key(request, text, error);
 	case CONTROL_BYTES:
-		return take_bytes(value, text, argument->most, error);
+		return take_document(value, text, argument->most, error);
 	case CONTROL_NUMBER:
 		if (size_parse(text, &value->number) == 0 && value->number <= argument->most)
 			return 0;
@@ -169,10 +157,8 @@ int call_words_read(struct control_request *request, char **words, int count, st
 
 void call_words_free(struct control_request *request)
 {
-	for (size_t i = 0; i < CONTROL_ARGUMENTS_MAX; i++) {
+	for (size_t i = 0; i < CONTROL_ARGUMENTS_MAX; i++)
 		free((void *)(uintptr_t)request->values[i].text);
-		free((void *)(uintptr_t)request->values[i].bytes);
-	}
 	for (size_t i = 0; i < request->key_count; i++) {
 		explicit_bzero((void *)(uintptr_t)request->keys[i].bytes, CONTROL_KEY_MAX);
 		free((void *)(uintptr_t)request->keys[i].bytes);

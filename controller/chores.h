@@ -4,8 +4,8 @@
  * while the loop goes on, and may wait for a program. It touches nothing but its chore.
  *
  *	finish-image		digests of the parts
- *	make-volume, image	karuta-fill encrypts into a file without a name, which gets its name then
- *	copy-volume		blocks are shared or copied into such a file
+ *	make-volume, image	karuta-fill encrypts into a file without a name, which gets its name
+ *then copy-volume		blocks are shared or copied into such a file
  *
  * A controller that ends or dies leaves no file with a name; the keeper ends a program that is
  * nobody's any more.
@@ -41,11 +41,11 @@ struct chore {
 	int from;			/* copy-volume: the other one; else -1 */
 	int process;			/* make-volume: pidfd of karuta-fill; else -1 */
 	pid_t pid;			/* the same */
-	struct keyring keys;		/* the same: its descriptor reads zeros when they are gone */
-	struct area words;		/* the same: its standard error */
-	uint64_t deadline;		/* the same, of os_now() */
-	int signal;			/* what has ended it; 0: none */
-	char text[OPERATION_TEXT];	/* what is answered when it is done */
+	struct keyring keys;	   /* the same: its descriptor reads zeros when they are gone */
+	struct area words;	   /* the same: its standard error */
+	uint64_t deadline;	   /* the same, of os_now() */
+	int signal;		   /* what has ended it; 0: none */
+	char text[OPERATION_TEXT]; /* what is answered when it is done */
 
 	pthread_t thread;
 	bool begun;

@@ -43,11 +43,11 @@ int call_write_image(struct call *call)
 	if (ret == 0)
 		ret = call_accept(call);
 	if (ret == 0)
-		ret = images_write(call->fleet->files, image, part, offset, data->bytes,
+		ret = images_write(call->fleet->files, image, part, offset, data->text,
 				   data->length, &call->error);
 	if (ret == 0)
-		call->result = json_pack("{s:s,s:I}", "image", image, "written",
-					 (json_int_t)data->length);
+		call->result =
+			json_pack("{s:s,s:I}", "image", image, "written", (json_int_t)data->length);
 	return ret;
 }
 

@@ -63,8 +63,7 @@ int fill_start(struct chore *chore, int image, struct error *error)
 				 strerror(key < 0 ? -key : errno));
 	ret = launch_it(chore, &launch, image, key, error);
 	launch_free(&launch);
-	chore->deadline =
-		os_now() + LEAST + (uint64_t)status.st_size / BYTES_A_S * NS_PER_S;
+	chore->deadline = os_now() + LEAST + (uint64_t)status.st_size / BYTES_A_S * NS_PER_S;
 	return ret;
 }
 
@@ -103,9 +102,8 @@ static int copy_data(struct chore *chore, uint64_t start, uint64_t end, uint8_t 
 	while (ret == 0 && start < end) {
 		size_t length = (size_t)min_u64(CHUNK, end - start);
 
-		ret = atomic_load(&chore->stop)
-			      ? -ESHUTDOWN
-			      : os_pread_all(chore->from, buffer, length, start);
+		ret = atomic_load(&chore->stop) ? -ESHUTDOWN
+						: os_pread_all(chore->from, buffer, length, start);
 		if (ret == 0)
 			ret = os_pwrite_all(chore->file.fd, buffer, length, start);
 		start += length;

@@ -184,8 +184,7 @@ static int hash_all(struct hashing *hashing, int file, uint64_t size, struct tru
 static int hash(int file, uint64_t size, const _Atomic bool *stop, struct trust_digest *digest)
 {
 	CLEANUP_FREE uint8_t *buffer = malloc(CHUNK);
-	struct hashing hashing = {
-		.context = EVP_MD_CTX_new(), .stop = stop, .buffer = buffer};
+	struct hashing hashing = {.context = EVP_MD_CTX_new(), .stop = stop, .buffer = buffer};
 	int ret = buffer && hashing.context ? hash_all(&hashing, file, size, digest) : -ENOMEM;
 
 	EVP_MD_CTX_free(hashing.context);
@@ -195,8 +194,7 @@ static int hash(int file, uint64_t size, const _Atomic bool *stop, struct trust_
 /* Its end may be a hole that nobody has sent. */
 static int open_part(int own, const char *name, uint64_t size)
 {
-	CLEANUP_CLOSE int file =
-		openat(own, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	CLEANUP_CLOSE int file = openat(own, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	struct stat status;
 
 	if (file < 0 || fstat(file, &status) < 0)

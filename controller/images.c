@@ -29,8 +29,7 @@ static bool is_good(const char *name)
 	static const char good[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
 	size_t length = strlen(name);
 
-	return length && length <= IMAGE_NAME_MAX && name[0] != '-' &&
-	       strspn(name, good) == length;
+	return length && length <= IMAGE_NAME_MAX && name[0] != '-' && strspn(name, good) == length;
 }
 
 int image_check_name(const char *name, struct error *error)
@@ -198,8 +197,8 @@ static int make_unfinished(int folder, const char *image, struct error *error)
 static int write_part(int own, enum image_part part, uint64_t offset, const void *bytes,
 		      size_t length)
 {
-	CLEANUP_CLOSE int file = openat(own, parts[part].name,
-					O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	CLEANUP_CLOSE int file =
+		openat(own, parts[part].name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
 	return file < 0 ? -errno : os_pwrite_all(file, bytes, length, offset);
 }
@@ -230,8 +229,7 @@ int images_open(const char *files, const char *image, enum image_part part, stru
 {
 	CLEANUP_CLOSE int folder = image_open_all(files);
 	CLEANUP_CLOSE int own = folder < 0 ? folder : image_open_folder(folder, image);
-	int file = own < 0 ? own
-			   : openat(own, parts[part].name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int file = own < 0 ? own : openat(own, parts[part].name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (file >= 0)
 		return file;

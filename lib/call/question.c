@@ -12,18 +12,13 @@
 
 /* ---- the copy ---- */
 
-static const void *bytes_of(const struct control_value *value)
-{
-	return value->text ? value->text : (const void *)value->bytes;
-}
-
 static int copy_texts(struct question *question, struct error *error)
 {
 	struct control_request *request = &question->request;
 	size_t size = 1, at = 0;
 
 	for (size_t i = 0; i < request->verb->argument_count; i++)
-		size += bytes_of(&request->values[i]) ? request->values[i].length : 0;
+		size += request->values[i].text ? request->values[i].length : 0;
 	question->texts = size <= CONTROL_REQUEST_MAX ? malloc(size) : NULL;
 	if (!question->texts)
 		return error_set(error, size <= CONTROL_REQUEST_MAX ? ENOMEM : EMSGSIZE,
@@ -31,13 +26,10 @@ static int copy_texts(struct question *question, struct error *error)
 	for (size_t i = 0; i < request->verb->argument_count; i++) {
 		struct control_value *value = &request->values[i];
 
-		if (!bytes_of(value))
+		if (!value->text)
 			continue;
-		memcpy(question->texts + at, bytes_of(value), value->length);
-		if (value->text)
-			value->text = question->texts + at;
-		else
-			value->bytes = (const uint8_t *)question->texts + at;
+		memcpy(question->texts + at, value->text, value->length);
+		value->text = question->texts + at;
 		at += value->length;
 	}
 	return 0;

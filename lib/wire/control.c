@@ -134,7 +134,12 @@ const struct control_verb control_verbs[] = {
 	 true,
 	 1,
 	 {TEXT("file", 255)}},
-	{"images", "images of the host, and what there is of each", CONTROL_READER, false, 0, {{0}}},
+	{"images",
+	 "images of the host, and what there is of each",
+	 CONTROL_READER,
+	 false,
+	 0,
+	 {{0}}},
 	{"write-image",
 	 "bytes of a part (kernel, initrd, root) of an image that is not finished",
 	 CONTROL_OPERATOR,
@@ -269,7 +274,7 @@ static int read_value(struct cursor *cursor, struct control_request *request, si
 		value->number = cbor_read_number(cursor);
 		break;
 	case CONTROL_BYTES:
-		value->bytes = cbor_read_bytes(cursor, &value->length);
+		value->text = (const char *)cbor_read_bytes(cursor, &value->length);
 		break;
 	case CONTROL_FLAG:
 		value->number = cbor_read_flag(cursor);
@@ -370,7 +375,7 @@ static void write_value(struct writer *writer, const struct control_request *req
 		cbor_write_number(writer, value->number);
 		break;
 	case CONTROL_BYTES:
-		cbor_write_bytes(writer, value->bytes, value->length);
+		cbor_write_bytes(writer, value->text, value->length);
 		break;
 	case CONTROL_FLAG:
 		cbor_write_flag(writer, value->number);

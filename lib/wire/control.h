@@ -31,9 +31,9 @@
 #define CONTROL_VERB_MAX      16u
 #define CONTROL_ARGUMENTS_MAX 4u
 #define CONTROL_KEYS_MAX      31u
-#define CONTROL_KEY_MAX	      4096u /* before it is wrapped */
+#define CONTROL_KEY_MAX	      4096u	   /* before it is wrapped */
 #define CONTROL_DATA_MAX      (128u << 10) /* of a file, in one request */
-#define CONTROL_WRAP_SIZE     72u   /* so much longer it is then */
+#define CONTROL_WRAP_SIZE     72u	   /* so much longer it is then */
 
 /* What a certificate says that its holder may do; each may do what those before it may. */
 enum control_role {
@@ -72,9 +72,8 @@ const struct control_verb *control_verb_find(const char *name, size_t length);
 
 struct control_value {
 	bool given;
-	uint64_t number;      /* also of a flag */
-	const char *text;     /* not terminated */
-	const uint8_t *bytes; /* CONTROL_BYTES */
+	uint64_t number;  /* also of a flag */
+	const char *text; /* not terminated; of CONTROL_BYTES too */
 	size_t length;
 };
 
