@@ -19,6 +19,7 @@ const struct jail_syscall fill_syscalls[] = {
 #if defined(__SANITIZE_ADDRESS__) || defined(__clang__)
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 	{SCMP_SYS(mmap), "sanitizer", {{2, PROT_EXEC, 0}}},
+	{SCMP_SYS(mprotect), "sanitizer", {{2, PROT_EXEC, 0}}},
 	{SCMP_SYS(madvise), "sanitizer", {{0}}},
 	{SCMP_SYS(sigaltstack), "sanitizer", {{0}}},
 	{SCMP_SYS(gettid), "sanitizer", {{0}}},

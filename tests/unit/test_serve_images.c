@@ -416,10 +416,29 @@ static void only_so_many_are_made_at_once(void **state)
 	MUST("delete-image web");
 }
 
+/* As a card of some other program has it. */
+static int lock_as_a_card(const char *name)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char path[256];
+	int file;
+
+	snprintf(path, sizeof(path), "%s/srv/%s", folder, name);
+	file = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(file, F_OFD_SETLK, &whole), 0);
+	return file;
+}
+
 static void a_volume_at_rest_is_copied(void **state)
 {
+	int locked;
+
 	(void)state;
 	assert_int_equal(sh("cp root srv/a.vol"), 0);
+	locked = lock_as_a_card("a.vol");
+	assert_int_equal(CALL("operator", "copy-volume b.vol a.vol"), 1);
+	assert_true(says("a.vol: Device or resource busy"));
+	os_close(&locked);
 	MUST("copy-volume b.vol a.vol");
 	assert_int_equal(sh("cmp srv/a.vol srv/b.vol && test $(stat -c %%b srv/b.vol) -lt 2600"),
 			 0);
