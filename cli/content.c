@@ -9,28 +9,9 @@
 #include "content.h"
 #include "interrupt.h"
 #include "os/fd.h"
+#include "os/sparse.h"
 
 #define CHUNK ((size_t)1 << 20)
-
-int content_next_data(int fd, uint64_t at, uint64_t size, uint64_t *start, uint64_t *end)
-{
-	off_t data, hole;
-
-	*start = size;
-	*end = size;
-	if (at >= size)
-		return 0;
-	data = lseek(fd, (off_t)at, SEEK_DATA);
-	if (data < 0 && errno == ENXIO)
-		return 0;
-	if (data < 0 && errno != EINVAL)
-		return -errno;
-	*start = data < 0 ? at : min_u64((uint64_t)data, size);
-	hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-	if (hole >= 0)
-		*end = min_u64((uint64_t)hole, size);
-	return 0;
-}
 
 bool content_is_zero(const void *bytes, size_t length)
 {
@@ -88,7 +69,7 @@ static int hash_file(struct hashing *hashing, int fd, uint64_t size)
 	while (hashing->done < size && !result) {
 		uint64_t start, end;
 
-		result = content_next_data(fd, hashing->done, size, &start, &end);
+		result = os_next_data(fd, hashing->done, size, &start, &end);
 		if (!result)
 			result = hash_zeros(hashing, start);
 		if (!result)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large sparse files: where their data is, and their SHA-256. */
+/* Large sparse files: their SHA-256, and what in them is zeros. */
 #ifndef KARUTA_CLI_CONTENT_H
 #define KARUTA_CLI_CONTENT_H
 
@@ -12,11 +12,6 @@
 
 #define CONTENT_SHA256_TEXT 65
 
-/*
- * The next stretch of data from `at` on: [*start, *end). *start = `size` if only a hole follows. A
- * file system that cannot tell has one stretch.
- */
-int content_next_data(int fd, uint64_t at, uint64_t size, uint64_t *start, uint64_t *end);
 bool content_is_zero(const void *bytes, size_t length);
 
 /* Of the file's first `size` bytes; holes are hashed without being read. `progress` may be NULL. */

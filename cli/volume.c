@@ -13,6 +13,7 @@
 #include "content.h"
 #include "interrupt.h"
 #include "os/fd.h"
+#include "os/sparse.h"
 #include "progress.h"
 #include "size.h"
 #include "volume.h"
@@ -182,7 +183,7 @@ static int export_data(struct store *volume, int file, int to, struct progress *
 	if (!result && ftruncate(to, (off_t)volume->size))
 		result = -errno;
 	while (end < volume->size && !result) {
-		result = content_next_data(file, end, volume->size, &start, &end);
+		result = os_next_data(file, end, volume->size, &start, &end);
 		start = align_down(start, STORE_BLOCK);
 		end = min_u64(align_up(end, STORE_BLOCK), volume->size);
 		if (!result)

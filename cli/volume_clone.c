@@ -17,6 +17,7 @@
 #include "interrupt.h"
 #include "os/fd.h"
 #include "os/newfile.h"
+#include "os/sparse.h"
 #include "progress.h"
 #include "size.h"
 #include "volume.h"
@@ -98,7 +99,7 @@ static int copy_data(int from, int to, uint64_t size, struct progress *progress)
 	if (!result && ftruncate(to, (off_t)size))
 		result = -errno;
 	while (!result && end < size) {
-		result = content_next_data(from, end, size, &start, &end);
+		result = os_next_data(from, end, size, &start, &end);
 		if (!result)
 			result = copy_stretch(from, to, start, end, buffer, progress);
 	}

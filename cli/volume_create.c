@@ -18,6 +18,7 @@
 #include "interrupt.h"
 #include "os/fd.h"
 #include "os/newfile.h"
+#include "os/sparse.h"
 #include "progress.h"
 #include "size.h"
 #include "volume.h"
@@ -198,8 +199,7 @@ static int write_image(const struct creation *creation, struct store *volume,
 	int result = buffer ? 0 : -ENOMEM;
 
 	while (!result && end < creation->image_size) {
-		result =
-			content_next_data(creation->image, end, creation->image_size, &start, &end);
+		result = os_next_data(creation->image, end, creation->image_size, &start, &end);
 		if (!result)
 			result = write_stretch(volume, creation->image, start, end, buffer,
 					       progress);

@@ -59,3 +59,25 @@ void area_free(struct area *area)
 	os_close(&area->fd);
 	*area = AREA_NONE;
 }
+
+/* The bytes are copied before they are looked at. */
+bool area_words(const struct area *area, char *text, size_t size)
+{
+	char words[AREA_WORDS_SIZE + 1] = "";
+	char *line;
+	size_t i;
+
+	text[0] = '\0';
+	if (!area->view)
+		return false;
+	memcpy(words, area->view, AREA_WORDS_SIZE);
+	i = strlen(words);
+	while (i && words[i - 1] == '\n')
+		words[--i] = '\0';
+	line = strrchr(words, '\n');
+	line = line ? line + 1 : words;
+	for (i = 0; i + 1 < size && line[i]; i++)
+		text[i] = line[i] >= ' ' && line[i] <= '~' ? line[i] : '?';
+	text[i] = '\0';
+	return i > 0;
+}

@@ -9,6 +9,7 @@
 #define KARUTA_CONTROLLER_AREAS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -30,5 +31,8 @@ int area_create(struct area *area, const char *name, uint64_t size, bool view, s
 int area_adopt(struct area *area, uint64_t size, bool view);
 /* No program uses it any more: what it held is overwritten. */
 void area_free(struct area *area);
+/* The last line that a program, which is taken for hostile, has written to an area of
+ * AREA_WORDS_SIZE as its standard error. False: none. */
+bool area_words(const struct area *area, char *text, size_t size);
 
 #endif

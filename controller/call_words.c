@@ -30,8 +30,8 @@ static int find(const struct control_verb *verb, const char *name, size_t length
 /* What a word without a name is: the first that is wanted and not there. */
 static int find_next(const struct control_request *request)
 {
-	static const char *const order[] = {"instance", "card",	 "file",  "spec",
-					    "since",	"nonce", "reason"};
+	static const char *const order[] = {"instance", "card",	 "file",   "from",  "spec",
+					    "since",	"nonce", "reason", "image", "part"};
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		int index = find(request->verb, order[i], strlen(order[i]));
@@ -107,6 +107,8 @@ static int take_value(struct control_request *request, int index, const char *te
 		return take_text(value, argument, text, error);
 	case CONTROL_KEYS:
 		return take_key(request, text, error);
+	case CONTROL_BYTES:
+		return take_document(value, text, argument->most, error);
 	case CONTROL_NUMBER:
 		if (size_parse(text, &value->number) == 0 && value->number <= argument->most)
 			return 0;

@@ -473,7 +473,12 @@ static const struct {
 	{"evidence", call_evidence},
 	{"release", call_release},
 	{"make-volume", call_make_volume},
+	{"copy-volume", call_copy_volume},
 	{"delete-volume", call_delete_volume},
+	{"images", call_images},
+	{"write-image", call_write_image},
+	{"finish-image", call_finish_image},
+	{"delete-image", call_delete_image},
 };
 
 static int run_verb(struct call *call)

@@ -45,6 +45,11 @@ int call_host(struct call *call);
 int call_evidence(struct call *call);
 int call_release(struct call *call);
 int call_make_volume(struct call *call);
+int call_copy_volume(struct call *call);
 int call_delete_volume(struct call *call);
+int call_images(struct call *call);
+int call_write_image(struct call *call);
+int call_finish_image(struct call *call);
+int call_delete_image(struct call *call);
 
 #endif

@@ -8,8 +8,9 @@ int call_snapshot(struct call *call)
 	int ret = call_take_names(call, card);
 
 	if (ret == 0)
-		ret = files_take(call->fleet->files, control_value_find(&call->request, "file"),
-				 path, &call->error);
+		ret = files_take_volume(call->fleet->files,
+					control_value_find(&call->request, "file"), path,
+					&call->error);
 	if (ret == 0)
 		ret = call_begin(call);
 	if (ret < 0)

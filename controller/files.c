@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "images.h"
+
 static int check_path(const char *folder, const char *path, struct error *error)
 {
 	size_t length = strlen(folder);
@@ -27,11 +29,42 @@ int files_take(const char *folder, const struct control_value *given, char path[
 	return check_path(folder, path, error);
 }
 
+/* However it is written: "//" and "/./" lead nowhere else. */
+static const char *skip_nothing(const char *path)
+{
+	while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || !path[1])))
+		path++;
+	return path;
+}
+
+/* What they are is in their digests: nobody writes to them as to a volume. */
+static int check_volume(const char *folder, const char *path, struct error *error)
+{
+	size_t length = strlen(IMAGES_FOLDER);
+	const char *rest;
+	int ret = check_path(folder, path, error);
+
+	if (ret < 0)
+		return ret;
+	rest = skip_nothing(path + strlen(folder));
+	if (strncmp(rest, IMAGES_FOLDER, length) != 0 || (rest[length] && rest[length] != '/'))
+		return 0;
+	return error_set(error, EACCES, "%s: is of images, not of volumes", path);
+}
+
+int files_take_volume(const char *folder, const struct control_value *given,
+		      char path[FILES_PATH_MAX], struct error *error)
+{
+	int ret = files_take(folder, given, path, error);
+
+	return ret < 0 ? ret : check_volume(folder, path, error);
+}
+
 int files_check_card(const char *folder, const struct card_spec *card, struct error *error)
 {
 	const struct card_value *store = card_spec_value(card, CARD_STORE);
 
-	return store && !card_store_is_ram(store->text) ? check_path(folder, store->text, error)
+	return store && !card_store_is_ram(store->text) ? check_volume(folder, store->text, error)
 							: 0;
 }
 

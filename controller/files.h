@@ -13,6 +13,9 @@
 /* What a caller calls a file; a path that is not absolute begins in the folder. */
 int files_take(const char *folder, const struct control_value *given, char path[FILES_PATH_MAX],
 	       struct error *error);
+/* The same for a volume: no part of an image (images.h). */
+int files_take_volume(const char *folder, const struct control_value *given,
+		      char path[FILES_PATH_MAX], struct error *error);
 int files_check_card(const char *folder, const struct card_spec *card, struct error *error);
 int files_check(const char *folder, const struct instance *instance, struct error *error);
 

@@ -408,6 +408,7 @@ int fleet_turn(struct fleet *fleet)
 	}
 	remember_no_operations(fleet);
 	pause = (int)min_u64((uint64_t)pause, (uint64_t)snapshots_turn(fleet));
+	pause = (int)min_u64((uint64_t)pause, (uint64_t)chores_turn(fleet));
 	if (alarms_turn(&fleet->alarms, os_now()))
 		pause = (int)min_u64((uint64_t)pause, ALARMS_PAUSE_MS);
 	return pause;
@@ -433,11 +434,12 @@ bool fleet_is_empty(const struct fleet *fleet)
 		if (fleet->units[i] && fleet->units[i]->live)
 			return false;
 	}
-	return snapshots_are_done(fleet);
+	return snapshots_are_done(fleet) && chores_are_done(fleet);
 }
 
 void fleet_free(struct fleet *fleet)
 {
+	chores_free(fleet);
 	snapshots_free(fleet);
 	for (unsigned i = 0; i < FLEET_UNITS; i++)
 		free_unit(fleet->units[i]);

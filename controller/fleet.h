@@ -16,6 +16,7 @@
 #include "audit.h"
 #include "book.h"
 #include "call/wrap.h"
+#include "chores.h"
 #include "console_page.h"
 #include "host_update.h"
 #include "instance.h"
@@ -84,6 +85,7 @@ struct fleet {
 	bool wrapping_attested;	    /* the TPM knows it */
 	uint64_t last_ticket;
 	struct snapshot snapshots[SNAPSHOTS_MAX];
+	struct chore chores[CHORES_MAX];
 	struct unit *units[FLEET_UNITS]; /* NULL: none */
 	int socket;			 /* that the server listens on; for the keeper */
 	struct host_update update;

@@ -28,6 +28,7 @@ enum operation_wait {
 	OPERATION_END,	    /* the instance has ended */
 	OPERATION_HOST,	    /* the host has the installed release: host_update.h */
 	OPERATION_SNAPSHOT, /* snapshots.c */
+	OPERATION_CHORE,    /* chores.h: of no unit */
 };
 
 struct unit;

@@ -231,27 +231,9 @@ void watch_kill(struct watch *watch)
 		syscall(SYS_pidfd_send_signal, watch->pidfd, SIGKILL, NULL, 0);
 }
 
-/* The last line of what it wrote to standard error. The program is taken for hostile: the bytes are
- * copied before they are looked at. */
 bool watch_words(const struct watch *watch, char *text, size_t size)
 {
-	char words[AREA_WORDS_SIZE + 1] = "";
-	char *line;
-	size_t i;
-
-	text[0] = '\0';
-	if (!watch->words.view)
-		return false;
-	memcpy(words, watch->words.view, AREA_WORDS_SIZE);
-	i = strlen(words);
-	while (i && words[i - 1] == '\n')
-		words[--i] = '\0';
-	line = strrchr(words, '\n');
-	line = line ? line + 1 : words;
-	for (i = 0; i + 1 < size && line[i]; i++)
-		text[i] = line[i] >= ' ' && line[i] <= '~' ? line[i] : '?';
-	text[i] = '\0';
-	return i > 0;
+	return area_words(&watch->words, text, size);
 }
 
 static void how_it_died(const struct watch *watch, char *text, size_t size)

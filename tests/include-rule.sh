@@ -60,7 +60,11 @@ controller/main.c mem/mem.h forbidden
 controller/main.c vfu/vfu_client.h forbidden
 controller/main.c wire/command.h allowed
 controller/main.c trust/manifest.h allowed
+controller/main.c store/crypt.h forbidden
 hypervisor/main.c trust/manifest.h forbidden
+fill/main.c store/crypt.h allowed
+fill/main.c call/tls.h forbidden
+fill/main.c card/card.h forbidden
 manifest/main.c trust/manifest.h allowed
 manifest/main.c wire/command.h forbidden
 cli/main.c card/card.h forbidden
@@ -71,7 +75,7 @@ plane/core/instance.c os/clock.h forbidden
 plane/core/instance.c wire/control.h forbidden
 RULES
 
-grep -rnE '#include "\.\.' --include='*.[ch]' lib cards hypervisor controller manifest cli && fail 'an include climbs out of its folder by ".."'
-grep -rlE 'linux/kvm\.h' --include='*.[ch]' lib cards controller manifest cli && fail "only hypervisor/ may know KVM"
+grep -rnE '#include "\.\.' --include='*.[ch]' lib cards hypervisor controller fill manifest cli && fail 'an include climbs out of its folder by ".."'
+grep -rlE 'linux/kvm\.h' --include='*.[ch]' lib cards controller fill manifest cli && fail "only hypervisor/ may know KVM"
 grep -rniE 'nvme|volume|virtio' --include='*.[ch]' hypervisor && fail "hypervisor/ names a kind of card"
 exit $status

@@ -51,9 +51,9 @@ _karuta_controller() {
 	elif [[ ${COMP_WORDS[1]} == @(verify|quote|evidence|release) ]]; then
 		words=
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" = 3 ]; then
-		words='list status host evidence events console audit release wrapping launch start forget attach detach update update-host resize make-volume delete-volume snapshot stop kill reset pause resume'
+		words='list status host evidence events console audit release wrapping launch start forget attach detach update update-host resize make-volume copy-volume delete-volume images write-image finish-image delete-image snapshot stop kill reset pause resume'
 	elif [ "${COMP_WORDS[1]}" = call ] && [ "$COMP_CWORD" -gt 3 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'instance= card= file= spec= since= from= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'instance= card= file= spec= since= from= image= part= offset= data= digests= keys= force=true hypervisor=true timeout= size=' -- "$word"; compgen -f -- "$word")
 		return
 	elif [[ ${COMP_WORDS[1]} == @(call|serve|enrol) ]]; then
 		return

@@ -15,6 +15,7 @@
 	}
 #define INSTANCE TEXT("instance", 63)
 #define CARD	 TEXT("card", 20)
+#define IMAGE	 TEXT("image", 63)
 #define KEYS                                                                                       \
 	{                                                                                          \
 		.name = "keys", .type = CONTROL_KEYS                                               \
@@ -113,18 +114,48 @@ const struct control_verb control_verbs[] = {
 	  {.name = "size", .type = CONTROL_NUMBER, .required = true, .most = INT64_MAX},
 	  INSTANCE}},
 	{"make-volume",
-	 "a new empty volume of so many bytes",
+	 "a new volume of so many bytes: empty, or an image's root encrypted with key 3",
+	 CONTROL_OPERATOR,
+	 true,
+	 4,
+	 {TEXT("file", 255),
+	  KEYS,
+	  {.name = "size", .type = CONTROL_NUMBER, .required = true, .most = INT64_MAX},
+	  {.name = "image", .type = CONTROL_TEXT, .most = 63}}},
+	{"copy-volume",
+	 "a new volume that is a copy of one that no instance has",
 	 CONTROL_OPERATOR,
 	 true,
 	 2,
-	 {TEXT("file", 255),
-	  {.name = "size", .type = CONTROL_NUMBER, .required = true, .most = INT64_MAX}}},
+	 {TEXT("file", 255), TEXT("from", 255)}},
 	{"delete-volume",
 	 "a volume that no instance has, for good",
 	 CONTROL_OPERATOR,
 	 true,
 	 1,
 	 {TEXT("file", 255)}},
+	{"images",
+	 "images of the host, and what there is of each",
+	 CONTROL_READER,
+	 false,
+	 0,
+	 {{0}}},
+	{"write-image",
+	 "bytes of a part (kernel, initrd, root) of an image that is not finished",
+	 CONTROL_OPERATOR,
+	 false,
+	 4,
+	 {{.name = "data", .type = CONTROL_BYTES, .required = true, .most = CONTROL_DATA_MAX},
+	  TEXT("part", 8),
+	  IMAGE,
+	  {.name = "offset", .type = CONTROL_NUMBER, .required = true, .most = INT64_MAX}}},
+	{"finish-image",
+	 "an image is whole; digests has size and sha384 of each part, as JSON",
+	 CONTROL_OPERATOR,
+	 true,
+	 2,
+	 {IMAGE, TEXT("digests", 1024)}},
+	{"delete-image", "an image, finished or not, for good", CONTROL_OPERATOR, true, 1, {IMAGE}},
 	{"snapshot",
 	 "a new file that is what a volume is at one instant",
 	 CONTROL_OPERATOR,
@@ -242,6 +273,9 @@ static int read_value(struct cursor *cursor, struct control_request *request, si
 	case CONTROL_NUMBER:
 		value->number = cbor_read_number(cursor);
 		break;
+	case CONTROL_BYTES:
+		value->text = (const char *)cbor_read_bytes(cursor, &value->length);
+		break;
 	case CONTROL_FLAG:
 		value->number = cbor_read_flag(cursor);
 		return 0;
@@ -251,7 +285,7 @@ static int read_value(struct cursor *cursor, struct control_request *request, si
 	if (value->length > argument->most || value->number > argument->most)
 		return error_set(error, EINVAL, "%s: at most %llu%s", argument->name,
 				 (unsigned long long)argument->most,
-				 argument->type == CONTROL_TEXT ? " bytes" : "");
+				 argument->type == CONTROL_NUMBER ? "" : " bytes");
 	return 0;
 }
 
@@ -339,6 +373,9 @@ static void write_value(struct writer *writer, const struct control_request *req
 		break;
 	case CONTROL_NUMBER:
 		cbor_write_number(writer, value->number);
+		break;
+	case CONTROL_BYTES:
+		cbor_write_bytes(writer, value->text, value->length);
 		break;
 	case CONTROL_FLAG:
 		cbor_write_flag(writer, value->number);

@@ -31,8 +31,9 @@
 #define CONTROL_VERB_MAX      16u
 #define CONTROL_ARGUMENTS_MAX 4u
 #define CONTROL_KEYS_MAX      31u
-#define CONTROL_KEY_MAX	      4096u /* before it is wrapped */
-#define CONTROL_WRAP_SIZE     72u   /* so much longer it is then */
+#define CONTROL_KEY_MAX	      4096u	   /* before it is wrapped */
+#define CONTROL_DATA_MAX      (128u << 10) /* of a file, in one request */
+#define CONTROL_WRAP_SIZE     72u	   /* so much longer it is then */
 
 /* What a certificate says that its holder may do; each may do what those before it may. */
 enum control_role {
@@ -47,13 +48,14 @@ enum control_type {
 	CONTROL_NUMBER,
 	CONTROL_FLAG,
 	CONTROL_KEYS, /* {number: wrapped key}: what stands for a key_fd of a specification */
+	CONTROL_BYTES,
 };
 
 struct control_argument {
 	const char *name;
 	enum control_type type;
 	bool required;
-	uint64_t most; /* bytes of a text, or a number */
+	uint64_t most; /* bytes of a text or of bytes, or a number */
 };
 
 struct control_verb {
@@ -71,7 +73,7 @@ const struct control_verb *control_verb_find(const char *name, size_t length);
 struct control_value {
 	bool given;
 	uint64_t number;  /* also of a flag */
-	const char *text; /* not terminated */
+	const char *text; /* not terminated; of CONTROL_BYTES too */
 	size_t length;
 };
 

@@ -9,7 +9,7 @@ flips=${KARUTA_TEST_FLIPS:-6}
 host=$scratch/host good=$scratch/good
 key=$build/development.key
 mkdir good host
-programs=(karuta karuta-card-local karuta-card-null karuta-card-volume karuta-controller karuta-hypervisor karuta-keeper karuta-manifest)
+programs=(karuta karuta-card-local karuta-card-null karuta-card-volume karuta-controller karuta-fill karuta-hypervisor karuta-keeper karuta-manifest)
 for program in "${programs[@]}" karuta.manifest; do cp "$build/$program" good/; done
 cp good/* host/
 

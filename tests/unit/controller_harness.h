@@ -158,7 +158,7 @@ __attribute__((unused)) static inline int sign(const char *where, unsigned relea
 	return sh("cd %s && %s/karuta-manifest make --development --release %u --key "
 		  "%s/development.key --output karuta.manifest $(for i in karuta-*; do case $i in "
 		  "*controller | *keeper) echo controller:$i;; *hypervisor) echo hypervisor:$i;; "
-		  "*) echo card:$i;; esac; done)",
+		  "*fill) echo tool:$i;; *) echo card:$i;; esac; done)",
 		  where, programs, release, programs);
 }
 
@@ -191,14 +191,14 @@ static inline int make_folder(void **state)
 	self[length] = '\0';
 	snprintf(programs, sizeof(programs), "%.*s/../../bin", (int)(strrchr(self, '/') - self),
 		 self);
-	if (sh("cp %s/karuta-controller %s/karuta-keeper . && cp %s karuta-hypervisor && cp %s "
-	       "karuta-card-null && "
+	if (sh("cp %s/karuta-controller %s/karuta-keeper %s/karuta-fill . && "
+	       "cp %s karuta-hypervisor && cp %s karuta-card-null && "
 	       "cp %s karuta-card-volume && cp karuta-card-null karuta-card-local && mkdir sub "
 	       "&& mkfifo fifo && "
 	       "printf 'open sesame' >key && for i in good fail sleepy late mortal clingy torn "
 	       "stiff frail mute sneaky garbled chatty bossy naughty; do "
 	       "echo $i | tr a-z A-Z >$i.vol; truncate -s 1M $i.vol; done",
-	       programs, programs, self, self, self))
+	       programs, programs, programs, self, self, self))
 		return -1;
 	return sign(".", 1);
 }

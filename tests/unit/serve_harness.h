@@ -196,8 +196,11 @@ static inline void leave(struct guest *guest)
 
 static inline void say_bytes(struct guest *guest, const void *bytes, size_t length)
 {
-	if (length)
-		SSL_write(guest->ssl, bytes, (int)length);
+	size_t done = 0, part;
+
+	while (done < length &&
+	       SSL_write_ex(guest->ssl, (const uint8_t *)bytes + done, length - done, &part) == 1)
+		done += part;
 }
 
 static inline void say_frame(struct guest *guest, const void *bytes, size_t length)

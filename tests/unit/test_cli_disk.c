@@ -18,6 +18,7 @@
 #include "cli.h"
 #include "content.h"
 #include "os/fd.h"
+#include "os/sparse.h"
 #include "overlay.h"
 #include "partition.h"
 #include "qcow2.h"
@@ -330,11 +331,11 @@ static void data_is_found_between_holes(void **state)
 	uint64_t start, end;
 
 	put(disk_of(state), 8 * MIB, 1, 1);
-	assert_int_equal(content_next_data(disk_of(state), 0, DISK, &start, &end), 0);
+	assert_int_equal(os_next_data(disk_of(state), 0, DISK, &start, &end), 0);
 	assert_true(start <= 8 * MIB && end > 8 * MIB && start > 0 && end < DISK);
-	assert_int_equal(content_next_data(disk_of(state), end, DISK, &start, &end), 0);
+	assert_int_equal(os_next_data(disk_of(state), end, DISK, &start, &end), 0);
 	assert_int_equal(start, DISK);
-	assert_int_equal(content_next_data(disk_of(state), DISK, DISK, &start, &end), 0);
+	assert_int_equal(os_next_data(disk_of(state), DISK, DISK, &start, &end), 0);
 	assert_int_equal(start, DISK);
 }
 

@@ -153,6 +153,34 @@ static void keys_are_in_order_and_bounded(void **state)
 	assert_string_equal(error.text, "keys: more than 31");
 }
 
+static void bytes_are_no_text_and_bounded(void **state)
+{
+	static char many[CONTROL_DATA_MAX + 64];
+	static const char head[] = "\x6bwrite-image\xa4\x64"
+				   "data";
+	static const char tail[] = "\x64part\x64root\x65image\x61x\x66offset\x00";
+	size_t at = sizeof(head) - 1;
+
+	(void)state;
+	assert_int_equal(DECODE("\x6bwrite-image\xa4\x64"
+				"data\x43\x00\xff\x80\x64part\x64root\x65image\x61x\x66"
+				"offset\x07"),
+			 0);
+	assert_int_equal(control_value_find(&request, "data")->length, 3);
+	assert_memory_equal(control_value_find(&request, "data")->text, "\x00\xff\x80", 3);
+	assert_int_equal(DECODE("\x6bwrite-image\xa4\x64"
+				"data\x63xyz\x64part\x64root\x65image\x61x\x66offset\x07"),
+			 -EBADMSG);
+	memcpy(many, head, at);
+	memcpy(many + at, "\x5a\x00\x02\x00\x00", 5);
+	memcpy(many + at + 5 + CONTROL_DATA_MAX, tail, sizeof(tail) - 1);
+	assert_int_equal(decode(many, at + 5 + CONTROL_DATA_MAX + sizeof(tail) - 1), 0);
+	many[at + 4] = 1;
+	memcpy(many + at + 6 + CONTROL_DATA_MAX, tail, sizeof(tail) - 1);
+	assert_int_equal(decode(many, at + 6 + CONTROL_DATA_MAX + sizeof(tail) - 1), -EINVAL);
+	assert_string_equal(error.text, "data: at most 131072 bytes");
+}
+
 static void answers_come_back(void **state)
 {
 	struct control_answer answer = {{9}, EBUSY, "no", 2, "{}", 2}, back;
@@ -190,6 +218,7 @@ int main(void)
 		cmocka_unit_test(arguments_are_those_of_the_list),
 		cmocka_unit_test(one_encoding_only),
 		cmocka_unit_test(keys_are_in_order_and_bounded),
+		cmocka_unit_test(bytes_are_no_text_and_bounded),
 		cmocka_unit_test(answers_come_back),
 		cmocka_unit_test(lengths_are_bounded),
 	};

@@ -165,8 +165,12 @@ static void roles_are_kept(void **state)
 				    : !strcmp(verb->name, "snapshot")	 ? "r card file"
 				    : !strcmp(verb->name, "resize")	 ? "r card size=4096"
 				    : !strcmp(verb->name, "make-volume") ? "r size=4096"
-				    : verb->argument_count > 1		 ? "r card"
-									 : "r";
+				    : !strcmp(verb->name, "copy-volume") ? "r other"
+				    : !strcmp(verb->name, "write-image")
+					    ? "r root offset=0 data=key"
+				    : !strcmp(verb->name, "finish-image") ? "r digests=key"
+				    : verb->argument_count > 1		  ? "r card"
+									  : "r";
 
 		if (verb->role == CONTROL_READER)
 			continue;
