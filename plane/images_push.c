@@ -466,13 +466,15 @@ int push_turn(struct images *images)
 	unsigned pause = IDLE_MS;
 
 	while (*at) {
-		unsigned next = turn(images, *at, now);
+		unsigned next;
 
-		pause = next < pause ? next : pause;
-		if ((*at)->state == REMOVING && (*at)->failures >= REMOVALS_MOST)
+		if ((*at)->state == REMOVING && (*at)->failures >= REMOVALS_MOST) {
 			drop(at);
-		else
-			at = &(*at)->next;
+			continue;
+		}
+		next = turn(images, *at, now);
+		pause = next < pause ? next : pause;
+		at = &(*at)->next;
 	}
 	return (int)pause;
 }
