@@ -13,10 +13,7 @@
 #include "trust/digest.h"
 
 #define KIND		 IMAGES_KIND
-#define LABELS_MOST	 16u
-#define LABEL_MOST	 63u
 #define COMMAND_LINE_MAX 2047u /* as of karuta-instance(5) */
-#define OBJECT_SIZE	 (NAME_MOST + sizeof(KIND) + 1)
 
 /* ---- what there is ---- */
 
@@ -70,26 +67,6 @@ static int take_part(const json_t *body, enum images_part part, json_t **spec,
 	return ret;
 }
 
-static int take_labels(const json_t *labels, struct problem *problem)
-{
-	const char *name;
-	json_t *value;
-
-	if (json_object_size(labels) > LABELS_MOST)
-		return problem_set(problem, 422, "invalid", NULL, NULL,
-				   "labels: more than %u of them", LABELS_MOST);
-	json_object_foreach((json_t *)(uintptr_t)labels, name, value)
-	{
-		const char *text = json_string_value(value);
-
-		if (!name_is_good(name) || !text || strlen(text) > LABEL_MOST)
-			return problem_set(problem, 422, "invalid", NULL, NULL,
-					   "labels: %.63s: a name and a text of at most %u bytes",
-					   name, LABEL_MOST);
-	}
-	return 0;
-}
-
 static int take_wanted(struct wanted *wanted, const json_t *body, struct problem *problem)
 {
 	static const char *const known[] = {"name",	    "kernel", "initrd", "root",
@@ -97,19 +74,13 @@ static int take_wanted(struct wanted *wanted, const json_t *body, struct problem
 	int ret = json_in_members(body, "", known, problem);
 
 	if (ret == 0)
-		ret = json_in_text(body, "", "name", true, DOC_NAME_MAX, &wanted->name, problem);
-	if (ret == 0 && !doc_name_is_good(wanted->name))
-		ret = problem_set(problem, 422, "invalid", NULL, NULL,
-				  "name: small letters, digits and '-', beginning with a letter");
+		ret = api_take_name(body, "", "name", true, &wanted->name, problem);
 	for (unsigned i = 0; ret == 0 && i < IMAGES_PARTS; i++)
 		ret = take_part(body, i, &wanted->parts[i], problem);
 	if (ret == 0)
 		ret = json_in_text(body, "", "command_line", false, COMMAND_LINE_MAX,
 				   &wanted->command_line, problem);
-	if (ret == 0)
-		ret = json_in_part(body, "", "labels", false, JSON_OBJECT, &wanted->labels,
-				   problem);
-	return ret == 0 ? take_labels(wanted->labels, problem) : ret;
+	return ret == 0 ? api_take_labels(body, "labels", &wanted->labels, problem) : ret;
 }
 
 static json_t *make(const struct wanted *wanted)
@@ -125,45 +96,37 @@ static json_t *make(const struct wanted *wanted)
 	return doc;
 }
 
-static int store_new(struct plane *plane, const struct route_request *request, const json_t *doc,
-		     struct error *error)
+static int check_name(struct plane *plane, const char *name, struct error *error)
 {
-	struct doc_batch batch = DOC_BATCH_NONE;
-	const char *name = doc_name(doc);
-	char object[OBJECT_SIZE];
-	uint64_t revision;
-	int ret;
+	json_t *doc = NULL;
+	int ret = doc_read(plane->store, KIND, name, &doc, error);
 
-	snprintf(object, sizeof(object), KIND "/%s", name);
-	doc_put(&batch, KIND, name, doc, 0);
-	events_add(&plane->events, &batch, time(NULL), "added", object, request->caller->name,
-		   "image %s was added", name);
-	api_once_keep(&batch, request, KIND, name);
-	ret = doc_commit(&batch, plane->store, &revision, error);
-	return ret == -ESTALE ? error_set(error, EEXIST, "there is an image %s already", name)
-			      : ret;
+	json_decref(doc);
+	if (ret == 0)
+		return error_set(error, EEXIST, "there is an image %s already", name);
+	return ret == -ENOENT ? 0 : ret;
 }
 
 /* Its files first: those that no document is of are removed when the plane starts. */
 static void add(struct plane *plane, const struct route_request *request,
 		const struct wanted *wanted)
 {
-	json_t *doc = make(wanted), *made = NULL;
+	struct api_change change = {KIND, wanted->name, 201, "added", "was added"};
+	struct doc_batch batch = DOC_BATCH_NONE;
 	struct error error = {0};
-	int ret = doc ? images_add(plane->images, doc, &error) : -ENOMEM;
+	json_t *doc = make(wanted);
+	int ret = doc ? check_name(plane, wanted->name, &error) : -ENOMEM;
 
-	if (ret == 0) {
-		ret = store_new(plane, request, doc, &error);
-		if (ret < 0)
+	if (ret == 0)
+		ret = images_add(plane->images, doc, &error);
+	if (ret < 0) {
+		api_fail(request, ret, &error, NULL);
+	} else {
+		doc_put(&batch, KIND, wanted->name, doc, 0);
+		if (!api_commit(plane, request, &batch, &change))
 			images_drop(plane->images, doc_uid(doc));
 	}
-	if (ret == 0)
-		ret = doc_read(plane->store, KIND, wanted->name, &made, &error);
 	json_decref(doc);
-	if (ret < 0)
-		api_fail(request, ret, &error, NULL);
-	else
-		api_show(request, 201, made);
 }
 
 void api_images_add(void *context, const struct route_request *request)
@@ -222,7 +185,7 @@ static void write_bytes(struct plane *plane, const struct route_request *request
 	json_t *doc = api_find(plane, request, KIND);
 	struct problem problem = {0};
 	struct error error = {0};
-	char object[OBJECT_SIZE];
+	char object[API_OBJECT_SIZE];
 	uint64_t offset;
 	int ret;
 
@@ -240,7 +203,7 @@ static void write_bytes(struct plane *plane, const struct route_request *request
 	if (ret == 0) {
 		http_answer_text(request->exchange, 204, "text/plain", "", 0);
 	} else if (ret == -EEXIST) {
-		problem_set(&problem, 409, "ready", object, "make another image", "%s", error.text);
+		api_conflict(&problem, KIND, request->match->names[0], error.text);
 		http_answer_problem(request->exchange, &problem);
 	} else {
 		api_fail(request, ret, &error, object);
@@ -283,7 +246,7 @@ static void answer_finish(struct waiting *waiting, int ret, const struct error *
 {
 	struct problem problem = {0};
 	struct error why = {0};
-	char object[OBJECT_SIZE];
+	char object[API_OBJECT_SIZE];
 	json_t *doc = NULL;
 
 	snprintf(object, sizeof(object), KIND "/%s", waiting->name);
@@ -334,23 +297,19 @@ static void finish(struct plane *plane, const struct route_request *request, con
 
 void api_images_finish(void *context, const struct route_request *request)
 {
-	static const char *const known[] = {NULL};
 	struct problem problem = {0};
 	json_t *doc = api_find(context, request, KIND);
-	json_t *body = doc ? json_in_body(request->exchange, &problem) : NULL;
 
 	if (!doc)
 		return;
-	if (!body || json_in_members(body, "", known, &problem) < 0) {
+	if (api_take_nothing(request->exchange, &problem) < 0) {
 		http_answer_problem(request->exchange, &problem);
 	} else if (!strcmp(doc_text(doc, "status.state"), "ready")) {
-		json_decref(body);
 		api_show(request, 200, doc);
 		return;
 	} else {
 		finish(context, request, doc_uid(doc));
 	}
-	json_decref(body);
 	json_decref(doc);
 }
 
@@ -359,7 +318,7 @@ void api_images_finish(void *context, const struct route_request *request)
 /* Who needs it; the first one that was found. */
 struct users {
 	const char *uid, *state; /* NULL: in any state */
-	char key[STORE_KEY_MAX + 1];
+	char name[DOC_NAME_MAX + 1];
 	struct error *error;
 };
 
@@ -373,46 +332,40 @@ static int look(void *context, const struct store_item *item)
 		return ret;
 	if (!strcmp(doc_text(doc, "spec.image_uid"), users->uid) &&
 	    (!users->state || !strcmp(doc_text(doc, "status.state"), users->state)))
-		snprintf(users->key, sizeof(users->key), "%s", item->key);
+		snprintf(users->name, sizeof(users->name), "%s", doc_name(doc));
 	json_decref(doc);
-	return users->key[0] != '\0';
+	return users->name[0] != '\0';
 }
 
-static int find_user(struct plane *plane, const char *kind, struct users *users)
+/* An instance boots with its kernel each time; a volume is made of it once. */
+static int check_unused(struct plane *plane, const json_t *doc, struct problem *problem)
 {
-	int ret = store_list(plane->store, kind, NULL, SIZE_MAX, look, users, users->error);
+	static const struct {
+		const char *kind, *prefix, *state, *why;
+	} kinds[] = {
+		{"instances", "instances/", NULL, "it boots with the image: delete it first"},
+		{"volumes", "volumes/", "creating", "it is being made of the image"},
+	};
+	struct error error = {0};
+	int ret = 0;
 
-	return ret < 0 ? ret : 0;
-}
+	for (size_t i = 0; ret == 0 && i < ARRAY_LEN(kinds); i++) {
+		struct users users = {
+			.uid = doc_uid(doc), .state = kinds[i].state, .error = &error};
 
-/* A volume that is being made of it; an instance, which boots with its kernel each time. */
-static int check_unused(struct plane *plane, const json_t *doc, struct problem *problem,
-			struct error *error)
-{
-	struct users users = {.uid = doc_uid(doc), .state = "creating", .error = error};
-	int ret = find_user(plane, "volumes/", &users);
-
-	if (ret == 0 && users.key[0]) {
-		problem_set(problem, 409, "in-use", users.key, "try again in a while",
-			    "a volume is being made of image %s", doc_name(doc));
-		return -EBUSY;
+		ret = store_list(plane->store, kinds[i].prefix, NULL, SIZE_MAX, look, &users,
+				 &error);
+		if (ret > 0)
+			return api_conflict(problem, kinds[i].kind, users.name, kinds[i].why);
 	}
-	users.state = NULL;
-	if (ret == 0)
-		ret = find_user(plane, "instances/", &users);
-	if (ret == 0 && users.key[0]) {
-		problem_set(problem, 409, "in-use", users.key, "delete that instance first",
-			    "an instance boots with the kernel of image %s", doc_name(doc));
-		return -EBUSY;
-	}
-	return ret;
+	return ret < 0 ? api_problem(problem, ret, &error, NULL) : 0;
 }
 
 static int remove_doc(struct plane *plane, const struct route_request *request, const json_t *doc,
 		      struct error *error)
 {
 	struct doc_batch batch = DOC_BATCH_NONE;
-	char object[OBJECT_SIZE];
+	char object[API_OBJECT_SIZE];
 	uint64_t revision;
 
 	snprintf(object, sizeof(object), KIND "/%s", doc_name(doc));
@@ -432,16 +385,17 @@ void api_images_remove(void *context, const struct route_request *request)
 
 	if (!doc)
 		return;
-	ret = check_unused(plane, doc, &problem, &error);
-	if (ret == 0)
+	ret = check_unused(plane, doc, &problem);
+	if (ret == 0) {
 		ret = remove_doc(plane, request, doc, &error);
-	if (ret == 0)
-		images_drop(plane->images, doc_uid(doc));
+		if (ret == 0)
+			images_drop(plane->images, doc_uid(doc));
+		else
+			api_problem(&problem, ret, &error, NULL);
+	}
 	json_decref(doc);
 	if (ret == 0)
 		http_answer_text(request->exchange, 204, "text/plain", "", 0);
-	else if (problem.status)
-		http_answer_problem(request->exchange, &problem);
 	else
-		api_fail(request, ret, &error, NULL);
+		http_answer_problem(request->exchange, &problem);
 }

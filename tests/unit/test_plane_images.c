@@ -2,8 +2,6 @@
 /* Images at a real plane, by curl. */
 #include "controller_harness.h"
 
-#include "store.h"
-
 #define TOKEN "$(cat plane/admin.token)"
 #define SHA   "$(sha384sum %s | cut -d' ' -f1)"
 #define BIG   "2147483648" /* nobody hashes that much in the time of a request */
@@ -293,59 +291,51 @@ static void a_plane_that_was_killed_goes_on_with_an_upload(void **state)
 	remove_image("cut");
 }
 
-/* As other parts of the plane do. */
-static void store_one(const char *key, const char *value)
-{
-	struct error error = {0};
-	struct store_change change = {.key = key, .value = value, .expected = STORE_ANY};
-	struct store *store = NULL;
-	char path[128];
-	uint64_t revision;
+#define OTHER(method, path, more)                                                                  \
+	sh("curl -sS --fail-with-body --cacert plane/ca.pem -H \"Authorization: Bearer " TOKEN     \
+	   "\" -X " method " 'https://127.0.0.1:%d/v1" path "' " more,                             \
+	   port)
 
-	snprintf(path, sizeof(path), "%s/plane", folder);
-	end_plane(SIGTERM);
-	if (store_sqlite_open(path, &store, &error) < 0 ||
-	    store_commit(store, &change, 1, &revision, &error) < 0)
-		fail_msg("%s", error.text);
-	store_close(store);
-	start_plane();
-}
-
+/* There is no host: a volume waits to be made. */
 static void an_image_that_is_needed_stays(void **state)
 {
-	char value[256], uid[33];
-
 	(void)state;
 	assert_int_equal(make("kept"), 0);
-	read_uid("kept");
-	snprintf(uid, sizeof(uid), "%.32s", output);
-	snprintf(value, sizeof(value),
-		 "{\"spec\": {\"image_uid\": \"%s\"}, \"status\": {\"state\": \"creating\"}}", uid);
-	store_one("volumes/v", value);
+	upload("kept");
+	assert_int_equal(FINISH("kept"), 0);
+	assert_int_equal(OTHER("POST", "/volumes",
+			       JSON("{\\\"name\\\": \\\"v\\\", \\\"image\\\": \\\"kept\\\", "
+				    "\\\"size\\\": 16777216}")),
+			 0);
 	assert_int_equal(API("DELETE", "/kept", ""), 22);
 	assert_true(says("409") && says("volumes/v"));
-	snprintf(value, sizeof(value),
-		 "{\"spec\": {\"image_uid\": \"%s\"}, \"status\": {\"state\": \"available\"}}",
-		 uid);
-	store_one("volumes/v", value);
-	snprintf(value, sizeof(value),
-		 "{\"spec\": {\"image_uid\": \"%s\"}, \"status\": {\"state\": \"running\"}}", uid);
-	store_one("instances/i", value);
+	assert_int_equal(OTHER("POST", "/instances",
+			       JSON("{\\\"name\\\": \\\"i\\\", \\\"memory\\\": 67108864, "
+				    "\\\"image\\\": \\\"kept\\\"}")),
+			 0);
 	assert_int_equal(API("DELETE", "/kept", ""), 22);
 	assert_true(says("409") && says("instances/i"));
-	store_one("instances/i", NULL);
-	remove_image("kept");
+	assert_int_equal(OTHER("DELETE", "/instances/i?volumes=true", ""), 0);
+	assert_int_equal(OTHER("DELETE", "/volumes/v?now=true", ""), 0);
+	for (unsigned i = 0; i < SECONDS * 20 && API("DELETE", "/kept", "") != 0; i++)
+		usleep(50000);
+	assert_int_equal(API("GET", "/kept", ""), 22);
 }
 
 static void there_are_at_most_64_images(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; i < 64; i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "many%u", i);
-		assert_int_equal(make(name), 0);
-	}
+	/* On one connection. */
+	assert_int_equal(
+		sh("digest=$(sha384sum root | cut -d' ' -f1); for i in $(seq 64); do "
+		   "echo '{\"name\": \"many'$i'\", \"kernel\": {\"size\": 4, \"sha384\": \"'$digest"
+		   "'\"}, \"root\": {\"size\": 4096, \"sha384\": \"'$digest'\"}}' >many.$i; "
+		   "test $i = 1 || echo next; echo url = https://127.0.0.1:%d/v1/images; "
+		   "echo cacert = plane/ca.pem; echo fail; echo json = @many.$i; "
+		   "echo header = '\"'Authorization: Bearer " TOKEN "'\"'; done >config; "
+		   "curl -sS -K config >made",
+		   port),
+		0);
 	assert_int_equal(make("more"), 22);
 	assert_true(says("there are 64 images already"));
 	assert_int_equal(sh("ls plane/images | wc -l | grep -qx 64"), 0);
