@@ -352,7 +352,8 @@ static int send_chunk(struct images *images, struct transfer *transfer, size_t l
 	give(&request, "image", text_of(transfer->uid));
 	give(&request, "part", text_of(images_part_names[transfer->part]));
 	give(&request, "offset", (struct control_value){.number = transfer->offset});
-	give(&request, "data", (struct control_value){.bytes = images->chunk, .length = length});
+	give(&request, "data",
+	     (struct control_value){.text = (const char *)images->chunk, .length = length});
 	return ask(images, transfer, &request, CHUNK_SECONDS);
 }
 

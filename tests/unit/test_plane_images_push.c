@@ -91,7 +91,7 @@ int hosts_ask(struct hosts *asked_hosts, const char *name, const struct control_
 	copy(request, "part", asked->part, sizeof(asked->part));
 	copy(request, "digests", asked->digests, sizeof(asked->digests));
 	if (data->length)
-		memcpy(asked->data, data->bytes, data->length);
+		memcpy(asked->data, data->text, data->length);
 	host.count++;
 	host.most = host.count > host.most ? host.count : host.most;
 	return 0;
