@@ -42,7 +42,8 @@ static void await(const char *path, const char *text)
 {
 	for (unsigned i = 0; i < SECONDS * 20; i++) {
 		sh("curl -sS --cacert plane/ca.pem -H \"Authorization: Bearer " TOKEN
-		   "\" https://127.0.0.1:%d%s | jq -r '.code // .status.state, .status.text'",
+		   "\" https://127.0.0.1:%d%s | jq -r 'if .code then .code else .status.state, "
+		   ".status.text end'",
 		   plane_port, path);
 		if (!strncmp(output, text, strlen(text)))
 			return;
