@@ -56,6 +56,13 @@ static int read_part(const json_t *doc, unsigned i, struct image_part *part)
 	return 0;
 }
 
+/* It is the name of a folder. */
+static bool is_uid(const char *text)
+{
+	return strlen(text) == DOC_UID_SIZE - 1 &&
+	       strspn(text, "0123456789abcdef") == DOC_UID_SIZE - 1;
+}
+
 static int take(struct images *images, const json_t *doc, struct error *error)
 {
 	struct image *image = calloc(1, sizeof(*image));
@@ -63,7 +70,7 @@ static int take(struct images *images, const json_t *doc, struct error *error)
 
 	for (unsigned i = 0; ret == 0 && i < IMAGES_PARTS; i++)
 		ret = read_part(doc, i, &image->parts[i]);
-	if (ret == 0 && strlen(doc_uid(doc)) != DOC_UID_SIZE - 1)
+	if (ret == 0 && !is_uid(doc_uid(doc)))
 		ret = -EBADMSG;
 	if (ret < 0) {
 		free(image);
@@ -196,8 +203,7 @@ static int remove_leftovers(struct images *images)
 		return ret;
 	}
 	while ((entry = readdir(folder))) {
-		if (strlen(entry->d_name) == DOC_UID_SIZE - 1 &&
-		    !images_find(images, entry->d_name))
+		if (is_uid(entry->d_name) && !images_find(images, entry->d_name))
 			remove_files(images, entry->d_name);
 	}
 	closedir(folder);
@@ -297,7 +303,7 @@ int images_add(struct images *images, const json_t *doc, struct error *error)
 	int ret;
 
 	if (images->count >= IMAGES_MOST)
-		return error_set(error, EBUSY, "there are %u images already", IMAGES_MOST);
+		return error_set(error, EDQUOT, "there are %u images already", IMAGES_MOST);
 	ret = take(images, doc, error);
 	if (ret < 0)
 		return ret;

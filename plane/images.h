@@ -8,10 +8,10 @@
  *	 "status": {"state": "uploading|ready"}}
  *
  * A part is written in whatever order while its image is "uploading"; what is not written is zeros.
- * A host knows it by its uid: it is in images/UID of the host's folder of files.
  * It is "ready" once every part has the digest that was promised, and is on the disk; then nothing
- * of it changes any more. One thread owns all of it; what takes long (digests, flushes, removing
- * large files) is done by a thread of its own.
+ * of it changes any more. A host knows it by its uid: it is in images/UID of the host's folder of
+ * files. One thread owns all of it; what takes long (digests, flushes, removing large files) is
+ * done by a thread of its own.
  */
 #ifndef KARUTA_PLANE_IMAGES_H
 #define KARUTA_PLANE_IMAGES_H
@@ -58,7 +58,7 @@ void images_forget(struct images *images, const char *host, const char *uid);
 /* ---- for handlers ---- */
 
 /* Before a new document is stored: its files, all zeros. If it is not stored then: images_drop().
- * -EBUSY: there are IMAGES_MOST; -EBADMSG: it is no image. */
+ * -EDQUOT: there are IMAGES_MOST; -EBADMSG: it is no image. */
 int images_add(struct images *images, const json_t *doc, struct error *error);
 /* There is no document of it any more: its files go, and the copies on hosts that are known. */
 void images_drop(struct images *images, const char *uid);

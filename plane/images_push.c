@@ -26,15 +26,16 @@
 #include "os/clock.h"
 #include "os/fd.h"
 
-#define CHUNKS_AT_ONCE 2u    /* others ask the host, too */
-#define CHUNKS_A_TURN  16u   /* that are looked at, sent or not: others have their turn */
-#define BUSY_MS	       20u   /* the host is asked by others */
-#define AGAIN_MS       1000u /* it does something with the image already */
-#define IDLE_MS	       60000u
-#define ASK_SECONDS    10u
-#define CHUNK_SECONDS  60u
-#define FINISH_SECONDS 3600u
-#define REMOVALS_MOST  8u /* tries */
+#define SENDING_AT_ONCE 16u   /* transfers; the others wait */
+#define CHUNKS_AT_ONCE	2u    /* others ask the host, too */
+#define CHUNKS_A_TURN	16u   /* that are looked at, sent or not: others have their turn */
+#define BUSY_MS		20u   /* the host is asked by others */
+#define AGAIN_MS	1000u /* it does something with the image already */
+#define IDLE_MS		60000u
+#define ASK_SECONDS	10u
+#define CHUNK_SECONDS	60u
+#define FINISH_SECONDS	3600u
+#define REMOVALS_MOST	8u /* tries */
 
 enum state { ASKING, SENDING, FINISHING, THERE, FAILED, REMOVING };
 
@@ -77,7 +78,8 @@ static struct transfer **find(struct images *images, const char *host, const cha
 	return at;
 }
 
-static struct transfer *begin(struct images *images, const char *host, const char *uid)
+/* The last in the list: they have their turn in the order in which they were wanted. */
+static struct transfer *begin(struct transfer **at, const char *host, const char *uid)
 {
 	struct transfer *transfer = calloc(1, sizeof(*transfer));
 
@@ -86,8 +88,7 @@ static struct transfer *begin(struct images *images, const char *host, const cha
 	snprintf(transfer->host, sizeof(transfer->host), "%s", host);
 	snprintf(transfer->uid, sizeof(transfer->uid), "%s", uid);
 	transfer->file = -1;
-	transfer->next = images->transfers;
-	images->transfers = transfer;
+	*at = transfer;
 	return transfer;
 }
 
@@ -436,15 +437,19 @@ static unsigned turn_sending(struct images *images, struct transfer *transfer,
 	return 0;
 }
 
-static unsigned turn(struct images *images, struct transfer *transfer, uint64_t now)
+/* `sending`: how many others are being sent. */
+static unsigned turn(struct images *images, struct transfer *transfer, uint64_t now,
+		     unsigned *sending)
 {
-	const struct image *image = images_find(images, transfer->uid);
+	const struct image *image;
 	int ret = 0;
 
 	if (transfer->state == THERE || transfer->state == FAILED)
 		return IDLE_MS;
+	image = images_find(images, transfer->uid);
 	if (transfer->state == SENDING)
-		return turn_sending(images, transfer, image);
+		return ++*sending > SENDING_AT_ONCE ? IDLE_MS
+						    : turn_sending(images, transfer, image);
 	if (transfer->sent)
 		return IDLE_MS;
 	if (now < transfer->not_before)
@@ -464,7 +469,7 @@ int push_turn(struct images *images)
 {
 	struct transfer **at = &images->transfers;
 	uint64_t now = now_ms();
-	unsigned pause = IDLE_MS;
+	unsigned pause = IDLE_MS, sending = 0;
 
 	while (*at) {
 		unsigned next;
@@ -473,7 +478,7 @@ int push_turn(struct images *images)
 			drop(at);
 			continue;
 		}
-		next = turn(images, *at, now);
+		next = turn(images, *at, now, &sending);
 		pause = next < pause ? next : pause;
 		at = &(*at)->next;
 	}
@@ -507,14 +512,14 @@ static int how_far(const struct transfer *transfer, const struct image *image, s
 int images_ensure(struct images *images, const char *host, const char *uid, struct error *error)
 {
 	const struct image *image = images_find(images, uid);
-	struct transfer *transfer = *find(images, host, uid);
+	struct transfer **at = find(images, host, uid), *transfer = *at;
 
 	if (!image)
 		return error_set(error, ENOENT, "the image is not there any more");
 	if (!image->ready)
 		return error_set(error, EAGAIN, "image %s is still being uploaded", image->name);
 	if (!transfer)
-		transfer = begin(images, host, uid);
+		transfer = begin(at, host, uid);
 	if (!transfer)
 		return error_set(error, ENOMEM, "out of memory");
 	if (transfer->state == THERE)

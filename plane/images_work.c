@@ -253,9 +253,8 @@ void worker_close(struct worker *worker)
 	pthread_cond_signal(&worker->more);
 	pthread_mutex_unlock(&worker->lock);
 	pthread_join(worker->thread, NULL);
-	while ((job = take(&worker->finished)))
-		job->done(job->context, job);
-	while ((job = take(&worker->waiting))) {
+	/* Nothing is made of what it has found: others of the plane may have ended already. */
+	while ((job = take(&worker->finished)) || (job = take(&worker->waiting))) {
 		job->ret = error_set(&job->error, ECANCELED, "the plane ends");
 		job->done(job->context, job);
 	}
