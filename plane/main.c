@@ -175,7 +175,8 @@ static int open_keys(struct plane *plane, const struct options *options, struct 
 
 static int open_fleet(struct plane *plane, const struct options *options, struct error *error)
 {
-	struct images_setup images = {.store = plane->store,
+	struct images_setup images = {.loop = plane->loop,
+				      .store = plane->store,
 				      .events = &plane->events,
 				      .hosts = &plane->hosts,
 				      .folder = options->folder};
