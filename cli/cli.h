@@ -57,6 +57,6 @@ void options_help(const struct verb *verb);
 
 /* The verbs' tables, an entry without a name at the end. */
 extern const struct verb image_verbs[];
-extern const struct verb volume_verbs[];
+extern const struct verb file_verbs[];
 
 #endif

@@ -7,7 +7,7 @@
 #include "cli.h"
 #include "interrupt.h"
 
-static const struct verb *const tables[] = {image_verbs, volume_verbs};
+static const struct verb *const tables[] = {image_verbs, file_verbs};
 
 static void print_help(void)
 {

@@ -9,11 +9,11 @@ _karuta() {
 	local verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}" words=''
 	COMPREPLY=()
 	case $COMP_CWORD in
-	1) words='image volume --help --version' ;;
+	1) words='image file --help --version' ;;
 	2)
 		case ${COMP_WORDS[1]} in
 		image) words='build import list show delete' ;;
-		volume) words='create check resize clone export' ;;
+		file) words='create check resize clone export' ;;
 		esac
 		;;
 	*)
@@ -32,8 +32,8 @@ _karuta() {
 			'image list') words='--json' ;;
 			'image show') words="$(_karuta_images) --json" ;;
 			'image delete') words=$(_karuta_images) ;;
-			'volume create') words='--size --key-fd --from-image --sector' ;;
-			'volume check' | 'volume export') words='--key-fd' ;;
+			'file create') words='--size --key-fd --from-image --sector' ;;
+			'file check' | 'file export') words='--key-fd' ;;
 			esac
 			words+=' --help'
 			;;
@@ -42,7 +42,7 @@ _karuta() {
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 	case "$verb $word" in
-	'image import '[!-]* | 'volume '*' '[!-]*) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$word") ;;
+	'image import '[!-]* | 'file '*' '[!-]*) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$word") ;;
 	esac
 }
 complete -o filenames -F _karuta karuta
