@@ -33,6 +33,7 @@ struct verb {
 	const char *summary;
 	const struct option_spec *options;
 	size_t option_count;
+	bool waits;	   /* has --wait and --no-wait */
 	const char *notes; /* the end of the help text; may be NULL */
 	/* One of the two. `ask`: a verb of the plane, which has --plane and --json too. */
 	int (*run)(const struct invocation *call, struct error *error);
@@ -73,6 +74,8 @@ extern const struct verb file_verbs[];
 extern const struct verb host_verbs[];
 extern const struct verb instance_verbs[];
 extern const struct verb plane_volume_verbs[];
+extern const struct verb snapshot_verbs[];
+extern const struct verb key_verbs[];
 extern const struct verb event_verbs[];
 extern const struct verb token_verbs[];
 extern const struct verb login_verbs[];

@@ -14,15 +14,16 @@ static int host_add(struct api *api, const struct invocation *call, struct error
 	json_t *body =
 		json_pack("{s:s, s:s}", "name", call->operands[0], "address", call->operands[1]);
 	json_t *host = NULL;
-	int result = item_take_labels(call, body, error);
+	int result = item_take_labels(call, "label", "labels", body, error);
 
 	if (!result)
 		result = api_ask(api, "POST", "/v1/hosts", body, &host, error);
 	if (!result && !item_print_json(call, host)) {
 		fprintf(stderr,
-			"host %s: on it, within the time that the token is good for, run\n"
-			"        karuta-controller enrol --token - <<<TOKEN\n"
-			"with this token, which is not shown again:\n",
+			"host %s: there, within ten minutes, run\n"
+			"        karuta-controller enrol --token -\n"
+			"        karuta-controller serve\n"
+			"the first of which reads this token, which is not shown again:\n",
 			call->operands[0]);
 		puts(item_text(host, NULL, "token"));
 	}
@@ -58,6 +59,13 @@ static const char *instances_of(char text[ITEM_TEXT], const json_t *host)
 	return text;
 }
 
+static const char *heard_of(char text[ITEM_TEXT], const json_t *host)
+{
+	if (!item_member(host, "status", "heard_ms_ago"))
+		return strcpy(text, "-");
+	return item_span(text, (long long)(item_number(host, "status", "heard_ms_ago") / 1000));
+}
+
 static int host_list(struct api *api, const struct invocation *call, struct error *error)
 {
 	static const char *const titles[] = {"NAME",   "ADDRESS",   "STATE", "CPUS",
@@ -78,7 +86,7 @@ static int host_list(struct api *api, const struct invocation *call, struct erro
 					   part_of(cpus, host, "cpus_promised", "cpus"),
 					   memory_of(memory, host),
 					   instances_of(instances, host),
-					   item_age(heard, host, "status", "heard")};
+					   heard_of(heard, host)};
 
 		table_add(&table, row);
 	}
@@ -116,6 +124,16 @@ static int show_evidence(struct api *api, const struct invocation *call, struct 
 	return 0;
 }
 
+static const char *release_of(char text[ITEM_TEXT], const json_t *host)
+{
+	if (!item_member(host, "status", "release"))
+		return strcpy(text, "-");
+	snprintf(text, ITEM_TEXT, "%llu, %s",
+		 (unsigned long long)item_number(host, "status", "release"),
+		 item_text(host, "status", "signer"));
+	return text;
+}
+
 static int print_host(const json_t *host)
 {
 	struct table table = {.columns = 2};
@@ -125,28 +143,26 @@ static int print_host(const json_t *host)
 	table_pair(&table, "address", item_text(host, "spec", "address"));
 	table_pair(&table, "state", item_text(host, "status", "state"));
 	table_pair(&table, "why", item_text(host, "status", "text"));
-	table_pair(&table, "release", item_text(host, "status", "release"));
+	table_pair(&table, "release", release_of(text, host));
 	table_pair(&table, "attestation", item_text(host, "status", "attestation"));
 	table_pair(&table, "cpus", part_of(text, host, "cpus_promised", "cpus"));
 	table_pair(&table, "memory", memory_of(text, host));
 	table_pair(&table, "instances", instances_of(text, host));
 	table_pair(&table, "labels", item_labels(text, host));
-	table_pair(&table, "heard", item_age(text, host, "status", "heard"));
+	table_pair(&table, "heard", heard_of(text, host));
 	table_pair(&table, "age", item_age(text, host, "metadata", "created"));
 	return table_print(&table, stdout);
 }
 
 static int host_show(struct api *api, const struct invocation *call, struct error *error)
 {
-	char path[API_PATH_MAX];
 	json_t *host = NULL;
-	int result = api_path(path, "hosts", call->operands[0], NULL, error);
+	int result;
 
-	if (!result && options_value(call, "evidence"))
+	if (options_value(call, "evidence"))
 		return show_evidence(api, call, error);
-	if (!result)
-		result = api_ask(api, "GET", path, NULL, &host, error);
-	if (!result && !item_print_json(call, host))
+	result = item_show(api, call, "hosts", &host, error);
+	if (!result && host)
 		result = print_host(host);
 	json_decref(host);
 	return result;
@@ -169,7 +185,7 @@ static int host_release(struct api *api, const struct invocation *call, struct e
 
 static int host_remove(struct api *api, const struct invocation *call, struct error *error)
 {
-	return item_delete(api, call, "hosts", "host", error);
+	return item_delete(api, call, "hosts", NULL, "host", error);
 }
 
 static const struct option_spec add_options[] = {
@@ -177,7 +193,7 @@ static const struct option_spec add_options[] = {
 };
 
 static const struct option_spec show_options[] = {
-	{"evidence", NULL, "what the host has shown of itself, and what it should be"},
+	{"evidence", NULL, "what the host shows of itself, asked now"},
 };
 
 const struct verb host_verbs[] = {
@@ -213,7 +229,7 @@ const struct verb host_verbs[] = {
 	 .name = "remove",
 	 .operands = "NAME",
 	 .operand_count = 1,
-	 .summary = "Forgets a host that has no instances.",
+	 .summary = "Forgets a host: it is not asked any more, and what runs there runs on.",
 	 .ask = host_remove},
 	{0},
 };

@@ -10,6 +10,8 @@
 #include "item.h"
 #include "wait.h"
 
+#define SLOT_MAX 31u
+
 static int wrong(struct error *error, const char *option, const char *text, const char *wanted)
 {
 	error_set(error, EINVAL, "--%s %.60s: wanted is %s", option, text ? text : "is missing",
@@ -20,24 +22,33 @@ static int wrong(struct error *error, const char *option, const char *text, cons
 static int take_numbers(const struct invocation *call, json_t *body, struct error *error)
 {
 	const char *cpus = options_value(call, "cpus"), *memory = options_value(call, "memory");
+	const char *cores = options_value(call, "whole-cores"), *root = options_value(call, "root");
 	uint64_t number;
 
-	if (!cpus || size_parse(cpus, &number) || !number)
+	if (cpus && (size_parse(cpus, &number) || !number))
 		return wrong(error, "cpus", cpus, "how many, such as 2");
-	json_object_set_new(body, "cpus", json_integer((json_int_t)number));
+	if (cpus)
+		json_object_set_new(body, "cpus", json_integer((json_int_t)number));
 	if (!memory || size_parse(memory, &number) || !number)
 		return wrong(error, "memory", memory, "a size, such as 1G");
 	json_object_set_new(body, "memory", json_integer((json_int_t)number));
+	if (cores && (size_parse(cores, &number) || !number))
+		return wrong(error, "whole-cores", cores, "how many, such as 2");
+	if (cores)
+		json_object_set_new(body, "cores", json_integer((json_int_t)number));
+	if (root && (size_parse(root, &number) || !number))
+		return wrong(error, "root", root, "a size, such as 8G");
+	if (root)
+		json_object_set_new(body, "root", json_pack("{s:I}", "size", (json_int_t)number));
 	return 0;
 }
 
 static int take_texts(const struct invocation *call, json_t *body, struct error *error)
 {
-	static const char *const names[][2] = {{"kernel", "kernel"},
-					       {"initrd", "initrd"},
-					       {"command-line", "command_line"},
-					       {"host", "host"},
-					       {"restart", "restart"}};
+	static const char *const names[][2] = {
+		{"image", "image"},   {"kernel", "kernel"},
+		{"initrd", "initrd"}, {"command-line", "command_line"},
+		{"host", "host"},     {"restart", "restart"}};
 	const char *restart = options_value(call, "restart");
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -46,29 +57,31 @@ static int take_texts(const struct invocation *call, json_t *body, struct error 
 		if (text && json_object_set_new(body, names[i][1], json_string(text)))
 			return wrong(error, names[i][0], text, "UTF-8");
 	}
-	if (!options_value(call, "kernel"))
-		return wrong(error, "kernel", NULL, "a kernel's file on the host");
+	if (!options_value(call, "image") == !options_value(call, "kernel"))
+		return wrong(error, "image", "or --kernel", "one of them");
 	if (restart && strcmp(restart, "always") != 0 && strcmp(restart, "on-failure") != 0 &&
 	    strcmp(restart, "never") != 0)
 		return wrong(error, "restart", restart, "always, on-failure or never");
 	return 0;
 }
 
-/* NAME, or NAME:SLOT */
+/* NAME, NAME:SLOT, or NAME:SIZE, which is new: no volume is as small as the highest slot. */
 static int take_volume(json_t *volumes, const char *text, struct error *error)
 {
 	const char *colon = strchr(text, ':');
 	CLEANUP_FREE char *name = colon ? strndup(text, (size_t)(colon - text)) : strdup(text);
-	json_t *volume = name && *name ? json_pack("{s:s}", "volume", name) : NULL;
-	uint64_t slot;
+	uint64_t number = 0;
 
-	if (!volume || (colon && (size_parse(colon + 1, &slot) || !slot))) {
-		json_decref(volume);
-		return wrong(error, "volume", text, "NAME or NAME:SLOT");
-	}
-	if (colon)
-		json_object_set_new(volume, "slot", json_integer((json_int_t)slot));
-	json_array_append_new(volumes, volume);
+	if (!name || !*name || (colon && (size_parse(colon + 1, &number) || !number)))
+		return wrong(error, "volume", text, "NAME, NAME:SLOT or NAME:SIZE");
+	if (!colon)
+		json_array_append_new(volumes, json_pack("{s:s}", "volume", name));
+	else if (number <= SLOT_MAX)
+		json_array_append_new(volumes, json_pack("{s:s, s:I}", "volume", name, "slot",
+							 (json_int_t)number));
+	else
+		json_array_append_new(
+			volumes, json_pack("{s:s, s:I}", "name", name, "size", (json_int_t)number));
 	return 0;
 }
 
@@ -79,9 +92,11 @@ static int take_volumes(const struct invocation *call, json_t *body, struct erro
 	size_t at = 0;
 	int result = 0;
 
-	json_object_set_new(body, "volumes", volumes);
 	while (!result && (text = options_next(call, "volume", &at)))
 		result = take_volume(volumes, text, error);
+	if (json_array_size(volumes))
+		json_object_set(body, "volumes", volumes);
+	json_decref(volumes);
 	return result;
 }
 
@@ -108,17 +123,21 @@ int instance_run(struct api *api, const struct invocation *call, struct error *e
 	result = result ? result : take_numbers(call, body, error);
 	result = result ? result : take_texts(call, body, error);
 	result = result ? result : take_volumes(call, body, error);
-	result = result ? result : item_take_labels(call, body, error);
+	result = result ? result : item_take_labels(call, "label", "labels", body, error);
+	result = result ? result : item_take_labels(call, "host-label", "host_labels", body, error);
 	if (!result)
 		result = api_ask(api, "POST", "/v1/instances", body, &item, error);
-	if (!result && options_value(call, "no-wait")) {
-		item_print_json(call, item);
+	if (!result && !wait_is_wanted(call)) {
+		if (!item_print_json(call, item))
+			printf("instance %s is being started; `karuta instance show %s` tells how "
+			       "far it is\n",
+			       call->operands[0], call->operands[0]);
 	} else if (!result) {
 		const struct wait wait = {.kind = "instance",
 					  .name = call->operands[0],
 					  .path = path,
 					  .goal = "running",
-					  .dead_end = "stopped"};
+					  .dead_ends = {"stopped", "ended", "terminating"}};
 
 		result = wait_for(api, &wait, error);
 		result = result ? result : instance_report(api, path, call, error);

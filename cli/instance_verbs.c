@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* karuta instance list, show, stop, start, reboot, terminate; and the table of all its verbs. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "base/size.h"
 #include "instance.h"
 #include "item.h"
 #include "table.h"
 #include "wait.h"
+
+#define GRACE_MAX 3600u
 
 static const char *number_of(char text[ITEM_TEXT], const json_t *item, const char *part,
 			     const char *name)
@@ -18,7 +22,7 @@ static const char *number_of(char text[ITEM_TEXT], const json_t *item, const cha
 
 static const char *volumes_of(char text[ITEM_TEXT], const json_t *item)
 {
-	const json_t *volumes = item_member(item, "spec", "volumes");
+	const json_t *volumes = item_member(item, NULL, "volumes");
 	size_t at = 0;
 
 	strcpy(text, "-");
@@ -71,6 +75,7 @@ static int print_instance(const json_t *item)
 	table_pair(&table, "host", item_text(item, "status", "host"));
 	table_pair(&table, "cpus", number_of(text, item, "spec", "cpus"));
 	table_pair(&table, "memory", item_size(text, item, "spec", "memory"));
+	table_pair(&table, "image", item_text(item, "spec", "image"));
 	table_pair(&table, "kernel", item_text(item, "spec", "kernel"));
 	table_pair(&table, "initrd", item_text(item, "spec", "initrd"));
 	table_pair(&table, "command line", item_text(item, "spec", "command_line"));
@@ -85,42 +90,40 @@ static int print_instance(const json_t *item)
 
 static int instance_show(struct api *api, const struct invocation *call, struct error *error)
 {
-	char path[API_PATH_MAX];
 	json_t *item = NULL;
-	int result = api_path(path, "instances", call->operands[0], NULL, error);
+	int result = item_show(api, call, "instances", &item, error);
 
-	if (!result)
-		result = api_ask(api, "GET", path, NULL, &item, error);
-	if (!result && !item_print_json(call, item))
+	if (!result && item)
 		result = print_instance(item);
 	json_decref(item);
 	return result;
 }
 
-/* Says what is wanted and waits until it is so. */
-static int want(struct api *api, const struct invocation *call, const char *wanted,
-		struct error *error)
+/* Says what is wanted and, if so, waits until it is so. Takes `body` over. */
+static int want(struct api *api, const struct invocation *call, json_t *body, struct error *error)
 {
-	json_t *body = json_pack("{s:s}", "wanted", wanted), *item = NULL;
+	const char *wanted = item_text(body, NULL, "wanted");
+	bool runs = !strcmp(wanted, "running"), waits = wait_is_wanted(call);
 	char path[API_PATH_MAX];
+	json_t *item = NULL;
 	int result = api_path(path, "instances", call->operands[0], NULL, error);
 
 	if (!result)
 		result = api_ask(api, "PATCH", path, body, &item, error);
-	if (!result && !options_value(call, "no-wait")) {
+	if (!result && waits) {
 		const struct wait wait = {.kind = "instance",
 					  .name = call->operands[0],
 					  .path = path,
 					  .goal = wanted,
-					  .dead_end = strcmp(wanted, "running") ? NULL : "stopped",
+					  .dead_ends = {runs ? "stopped" : NULL},
 					  .before = item};
 
 		result = wait_for(api, &wait, error);
 	}
-	if (!result && options_value(call, "no-wait"))
-		item_print_json(call, item);
-	else if (!result && !strcmp(wanted, "running"))
+	if (!result && waits && runs)
 		result = instance_report(api, path, call, error);
+	else if (!result && !item_print_json(call, item))
+		printf("instance %s %s %s\n", call->operands[0], waits ? "is" : "is to be", wanted);
 	json_decref(body);
 	json_decref(item);
 	return result;
@@ -128,12 +131,26 @@ static int want(struct api *api, const struct invocation *call, const char *want
 
 static int instance_stop(struct api *api, const struct invocation *call, struct error *error)
 {
-	return want(api, call, "stopped", error);
+	const char *grace = options_value(call, "grace");
+	bool kills = options_value(call, "kill");
+	uint64_t seconds = 0;
+	json_t *body;
+
+	if (grace && (!kills || size_parse(grace, &seconds) || seconds > GRACE_MAX)) {
+		error_set(error, EINVAL, "--grace %.60s: wanted are seconds, with --kill", grace);
+		return CLI_USAGE;
+	}
+	body = json_pack("{s:s}", "wanted", "stopped");
+	if (kills)
+		json_object_set_new(body, "kill", json_true());
+	if (grace)
+		json_object_set_new(body, "grace", json_integer((json_int_t)seconds));
+	return want(api, call, body, error);
 }
 
 static int instance_start(struct api *api, const struct invocation *call, struct error *error)
 {
-	return want(api, call, "running", error);
+	return want(api, call, json_pack("{s:s}", "wanted", "running"), error);
 }
 
 static int instance_reboot(struct api *api, const struct invocation *call, struct error *error)
@@ -155,29 +172,39 @@ static int instance_terminate(struct api *api, const struct invocation *call, st
 {
 	char path[API_PATH_MAX];
 	const struct wait wait = {.kind = "instance", .name = call->operands[0], .path = path};
-	int result = item_delete(api, call, "instances", NULL, error);
+	const char *query = options_value(call, "volumes") ? "?volumes=true" : NULL;
+	bool waits = wait_is_wanted(call);
+	int result = item_delete(api, call, "instances", query, waits ? NULL : "instance", error);
 
-	if (result || options_value(call, "no-wait"))
+	if (result || !waits)
 		return result;
 	result = api_path(path, "instances", call->operands[0], NULL, error);
 	return result ? result : wait_for(api, &wait, error);
 }
 
 static const struct option_spec run_options[] = {
-	{"cpus", "N", "how many processors"},
+	{"image", "NAME", "of the plane: its kernel, and a root volume made from it"},
 	{"memory", "SIZE", "such as 1G"},
-	{"kernel", "FILE", "on the host"},
+	{"cpus", "N", "how many processors (1)"},
+	{"whole-cores", "N", "so many cores of the host for itself"},
+	{"root", "SIZE", "of the root volume, if it shall be larger than the image"},
+	{"volume", "NAME[:SLOT|:SIZE]", "one that there is, or a new one; may be repeated"},
+	{"kernel", "FILE", "on the host, instead of an image"},
 	{"initrd", "FILE", "on the host"},
 	{"command-line", "TEXT", "of the kernel"},
-	{"volume", "NAME[:SLOT]", "a volume of the plane; may be repeated"},
 	{"host", "NAME", "this host and no other"},
-	{"label", "NAME=VALUE", "may be repeated"},
+	{"host-label", "NAME=VALUE", "a host that has it; may be repeated"},
+	{"label", "NAME=VALUE", "of the instance; may be repeated"},
 	{"restart", "POLICY", "always, on-failure or never: what follows its end"},
-	{"no-wait", NULL, "does not wait until it runs"},
 };
 
-static const struct option_spec wait_options[] = {
-	{"no-wait", NULL, "does not wait until it is so"},
+static const struct option_spec stop_options[] = {
+	{"kill", NULL, "pulls the plug if it does not listen to the power button"},
+	{"grace", "SECONDS", "until then (60)"},
+};
+
+static const struct option_spec terminate_options[] = {
+	{"volumes", NULL, "deletes the volumes that were made with it, too"},
 };
 
 static const struct option_spec console_options[] = {
@@ -192,7 +219,8 @@ const struct verb instance_verbs[] = {
 	 .summary = "Starts a new instance: the plane chooses its host.",
 	 .options = run_options,
 	 .option_count = ARRAY_LEN(run_options),
-	 .notes = "--cpus, --memory and --kernel have to be there.",
+	 .waits = true,
+	 .notes = "--memory, and --image or --kernel, have to be there.",
 	 .ask = instance_run},
 	{.noun = "instance",
 	 .name = "list",
@@ -218,16 +246,16 @@ const struct verb instance_verbs[] = {
 	 .operands = "NAME",
 	 .operand_count = 1,
 	 .summary = "Stops an instance. It can be started again.",
-	 .options = wait_options,
-	 .option_count = ARRAY_LEN(wait_options),
+	 .options = stop_options,
+	 .option_count = ARRAY_LEN(stop_options),
+	 .waits = true,
 	 .ask = instance_stop},
 	{.noun = "instance",
 	 .name = "start",
 	 .operands = "NAME",
 	 .operand_count = 1,
 	 .summary = "Starts an instance that was stopped.",
-	 .options = wait_options,
-	 .option_count = ARRAY_LEN(wait_options),
+	 .waits = true,
 	 .ask = instance_start},
 	{.noun = "instance",
 	 .name = "reboot",
@@ -239,9 +267,10 @@ const struct verb instance_verbs[] = {
 	 .name = "terminate",
 	 .operands = "NAME",
 	 .operand_count = 1,
-	 .summary = "Ends an instance for good. Its volumes stay.",
-	 .options = wait_options,
-	 .option_count = ARRAY_LEN(wait_options),
+	 .summary = "Ends an instance for good. Its volumes stay, unless it is told otherwise.",
+	 .options = terminate_options,
+	 .option_count = ARRAY_LEN(terminate_options),
+	 .waits = true,
 	 .ask = instance_terminate},
 	{0},
 };

@@ -61,28 +61,31 @@ const char *item_size(char text[ITEM_TEXT], const json_t *item, const char *part
 	return text;
 }
 
+const char *item_span(char text[ITEM_TEXT], long long seconds)
+{
+	if (seconds < 0) /* the two clocks differ */
+		seconds = 0;
+	if (seconds < 120)
+		snprintf(text, ITEM_TEXT, "%lld s", seconds);
+	else if (seconds < 120 * 60)
+		snprintf(text, ITEM_TEXT, "%lld min", seconds / 60);
+	else if (seconds < 48 * 3600)
+		snprintf(text, ITEM_TEXT, "%lld h", seconds / 3600);
+	else
+		snprintf(text, ITEM_TEXT, "%lld d", seconds / 86400);
+	return text;
+}
+
 const char *item_age_at(char text[ITEM_TEXT], const char *rfc3339, time_t now)
 {
 	struct tm broken = {0};
 	const char *end = strptime(rfc3339, "%Y-%m-%dT%H:%M:%S", &broken);
-	long long age;
 
 	if (end && *end == '.')
 		end += 1 + strspn(end + 1, "0123456789");
 	if (!end || strcmp(end, "Z"))
 		return strcpy(text, "-");
-	age = (long long)now - (long long)timegm(&broken);
-	if (age < 0) /* the two clocks differ */
-		age = 0;
-	if (age < 120)
-		snprintf(text, ITEM_TEXT, "%lld s", age);
-	else if (age < 120 * 60)
-		snprintf(text, ITEM_TEXT, "%lld min", age / 60);
-	else if (age < 48 * 3600)
-		snprintf(text, ITEM_TEXT, "%lld h", age / 3600);
-	else
-		snprintf(text, ITEM_TEXT, "%lld d", age / 86400);
-	return text;
+	return item_span(text, (long long)now - (long long)timegm(&broken));
 }
 
 const char *item_age(char text[ITEM_TEXT], const json_t *item, const char *part, const char *name)
@@ -110,21 +113,22 @@ const char *item_labels(char text[ITEM_TEXT], const json_t *item)
 
 /* ---- of the command line ---- */
 
-int item_take_labels(const struct invocation *call, json_t *body, struct error *error)
+int item_take_labels(const struct invocation *call, const char *option, const char *member,
+		     json_t *body, struct error *error)
 {
 	json_t *labels = NULL;
 	const char *text;
 	size_t at = 0;
 
-	while ((text = options_next(call, "label", &at))) {
+	while ((text = options_next(call, option, &at))) {
 		const char *equals = strchr(text, '=');
 		CLEANUP_FREE char *name = equals ? strndup(text, (size_t)(equals - text)) : NULL;
 
 		if (!labels)
-			json_object_set_new(body, "labels", labels = json_object());
+			json_object_set_new(body, member, labels = json_object());
 		if (name && *name && !json_object_set_new(labels, name, json_string(equals + 1)))
 			continue;
-		error_set(error, EINVAL, "--label %.80s: wanted is NAME=VALUE", text);
+		error_set(error, EINVAL, "--%s %.80s: wanted is NAME=VALUE", option, text);
 		return CLI_USAGE;
 	}
 	return 0;
@@ -139,14 +143,15 @@ bool item_print_json(const struct invocation *call, const json_t *answer)
 	return true;
 }
 
-int item_delete(struct api *api, const struct invocation *call, const char *kinds, const char *what,
-		struct error *error)
+int item_delete(struct api *api, const struct invocation *call, const char *kinds,
+		const char *query, const char *what, struct error *error)
 {
 	struct api_answer answer = {0};
-	char path[API_PATH_MAX];
-	const struct api_request request = {.method = "DELETE", .path = path};
+	char path[API_PATH_MAX] = "", whole[API_PATH_MAX + 32];
+	const struct api_request request = {.method = "DELETE", .path = whole};
 	int result = api_path(path, kinds, call->operands[0], NULL, error);
 
+	snprintf(whole, sizeof(whole), "%s%s", path, query ? query : "");
 	if (!result)
 		result = api_try(api, &request, &answer, error);
 	if (!result && (answer.status < 200 || answer.status >= 300))
@@ -155,5 +160,20 @@ int item_delete(struct api *api, const struct invocation *call, const char *kind
 		printf("%s %s is %s\n", what, call->operands[0],
 		       answer.status == 202 ? "being deleted" : "deleted");
 	json_decref(answer.body);
+	return result;
+}
+
+int item_show(struct api *api, const struct invocation *call, const char *kinds, json_t **item,
+	      struct error *error)
+{
+	char path[API_PATH_MAX];
+	int result = api_path(path, kinds, call->operands[0], NULL, error);
+
+	if (!result)
+		result = api_ask(api, "GET", path, NULL, item, error);
+	if (!result && item_print_json(call, *item)) {
+		json_decref(*item);
+		*item = NULL;
+	}
 	return result;
 }

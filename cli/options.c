@@ -11,6 +11,11 @@ static const struct option_spec plane_options[] = {
 	{"plane", "FILE", "which plane: a file that `karuta login` made"},
 };
 
+static const struct option_spec wait_options[] = {
+	{"wait", NULL, "waits until it is so, as it does on a terminal"},
+	{"no-wait", NULL, "does not wait"},
+};
+
 const char *verb_title(char text[VERB_TITLE], const struct verb *verb)
 {
 	snprintf(text, VERB_TITLE, "%s%s%s", verb->noun ? verb->noun : "", verb->noun ? " " : "",
@@ -32,6 +37,8 @@ static const struct option_spec *find(const struct verb *verb, const char *name,
 {
 	const struct option_spec *own = find_in(verb->options, verb->option_count, name, length);
 
+	if (!own && verb->waits)
+		own = find_in(wait_options, ARRAY_LEN(wait_options), name, length);
 	if (own || !verb->ask)
 		return own;
 	return find_in(plane_options, ARRAY_LEN(plane_options), name, length);
@@ -148,6 +155,8 @@ void options_help(const struct verb *verb)
 	       verb->operand_count ? " " : "", verb->operands, any ? " [OPTION]..." : "",
 	       verb->summary, any ? "\n" : "");
 	print_options(verb->options, verb->option_count);
+	if (verb->waits)
+		print_options(wait_options, ARRAY_LEN(wait_options));
 	if (verb->ask)
 		print_options(plane_options, ARRAY_LEN(plane_options));
 	if (verb->notes)

@@ -9,7 +9,7 @@
 
 #define GAP 2u
 
-static const char *const good[] = {"trusted", "running", "available", "attached"};
+static const char *const good[] = {"trusted", "running", "available", "attached", "ready"};
 static const char *const bad[] = {"quarantined", "unreachable", "failed", "unattested", "unknown"};
 
 void table_add(struct table *table, const char *const *texts)

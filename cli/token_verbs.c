@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "api.h"
 #include "base/base.h"
@@ -40,7 +41,8 @@ static int token_create(struct api *api, const struct invocation *call, struct e
 	if (!result)
 		result = api_ask(api, "POST", "/v1/tokens", body, &token, error);
 	if (!result && !item_print_json(call, token)) {
-		fprintf(stderr, "token %s, which is not shown again:\n", call->operands[0]);
+		fprintf(stderr, "token %s of %s, which is not shown again:\n",
+			item_text(token, NULL, "id"), call->operands[0]);
 		puts(item_text(token, NULL, "token"));
 	}
 	json_decref(body);
@@ -48,9 +50,25 @@ static int token_create(struct api *api, const struct invocation *call, struct e
 	return result;
 }
 
+/* Both are seconds since 1970; 0: it has no end. */
+static const char *end_of(char text[ITEM_TEXT], const json_t *item)
+{
+	time_t end = (time_t)item_number(item, NULL, "expires");
+	struct tm broken;
+
+	if (!end || !gmtime_r(&end, &broken) || !strftime(text, ITEM_TEXT, "%Y-%m-%d", &broken))
+		strcpy(text, "-");
+	return text;
+}
+
+static const char *age_of(char text[ITEM_TEXT], const json_t *item)
+{
+	return item_span(text, time(NULL) - (long long)item_number(item, NULL, "created"));
+}
+
 static int token_list(struct api *api, const struct invocation *call, struct error *error)
 {
-	static const char *const titles[] = {"NAME", "ROLE", "EXPIRES", "AGE"};
+	static const char *const titles[] = {"ID", "NAME", "ROLE", "EXPIRES", "AGE"};
 	struct table table = {.titles = titles, .columns = ARRAY_LEN(titles)};
 	json_t *list, *item;
 	size_t i;
@@ -60,10 +78,10 @@ static int token_list(struct api *api, const struct invocation *call, struct err
 		return json_decref(list), result;
 	json_array_foreach(json_object_get(list, "items"), i, item)
 	{
-		char age[ITEM_TEXT];
-		const char *const row[] = {item_name(item), item_text(item, "spec", "role"),
-					   item_text(item, "spec", "expires"),
-					   item_age(age, item, "metadata", "created")};
+		char age[ITEM_TEXT], expires[ITEM_TEXT];
+		const char *const row[] = {
+			item_text(item, NULL, "id"), item_text(item, NULL, "name"),
+			item_text(item, NULL, "role"), end_of(expires, item), age_of(age, item)};
 
 		table_add(&table, row);
 	}
@@ -73,7 +91,7 @@ static int token_list(struct api *api, const struct invocation *call, struct err
 
 static int token_delete(struct api *api, const struct invocation *call, struct error *error)
 {
-	return item_delete(api, call, "tokens", "token", error);
+	return item_delete(api, call, "tokens", NULL, "token", error);
 }
 
 static const struct option_spec create_options[] = {
@@ -97,7 +115,7 @@ const struct verb token_verbs[] = {
 	 .ask = token_list},
 	{.noun = "token",
 	 .name = "delete",
-	 .operands = "NAME",
+	 .operands = "ID",
 	 .operand_count = 1,
 	 .summary = "Makes a token worthless at once.",
 	 .ask = token_delete},

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api_private.h"
 #include "interrupt.h"
@@ -25,6 +26,17 @@ static bool is_as_before(const struct wait *wait, const json_t *item)
 	return wait->before != NULL;
 }
 
+static bool is_dead_end(const struct wait *wait, const char *state)
+{
+	if (!strcmp(state, "failed"))
+		return true;
+	for (size_t i = 0; i < WAIT_ENDS && wait->dead_ends[i]; i++) {
+		if (!strcmp(state, wait->dead_ends[i]))
+			return true;
+	}
+	return false;
+}
+
 static int look_at(const struct wait *wait, const json_t *item, bool *changed, struct error *error)
 {
 	const char *state = item_text(item, "status", "state");
@@ -33,11 +45,9 @@ static int look_at(const struct wait *wait, const json_t *item, bool *changed, s
 	*changed = *changed || !is_as_before(wait, item);
 	if (wait->goal && !strcmp(state, wait->goal))
 		return 0;
-	if (!*changed || (strcmp(state, "failed") != 0 &&
-			  (!wait->dead_end || strcmp(state, wait->dead_end) != 0)))
+	if (!*changed || !is_dead_end(wait, state))
 		return GOES_ON;
-	return error_set(error, EIO, "%s %s: %s: %s", wait->kind, wait->name,
-			 strcmp(state, "failed") ? wait->dead_end : "failed",
+	return error_set(error, EIO, "%s %s: %.40s: %s", wait->kind, wait->name, state,
 			 item_plain(text, sizeof(text), item_text(item, "status", "text")));
 }
 
@@ -56,17 +66,21 @@ static void show(struct progress *progress, const struct wait *wait, const json_
 	progress_update(progress, 0);
 }
 
-/* Whoever is interrupted here has not taken anything back. */
-static int not_yet(const struct wait *wait, uint64_t since, struct error *error)
+/* Whoever is interrupted here has not taken anything back. The last that was seen says why it takes
+ * so long. */
+static int not_yet(const struct wait *wait, const struct progress *progress, uint64_t since,
+		   struct error *error)
 {
+	const char *seen = progress->open ? progress->title : wait->name;
+
 	if (interrupt_pending())
 		return error_set(error, EINTR,
 				 "no longer waiting; it goes on, see `karuta %s show %s`",
 				 wait->kind, wait->name);
 	if (os_now() - since > WAIT_SECONDS * NS_PER_S)
 		return error_set(error, ETIMEDOUT,
-				 "%s %s: not done in %u s; it goes on, see `karuta %s show %s`",
-				 wait->kind, wait->name, WAIT_SECONDS, wait->kind, wait->name);
+				 "%s: so after %u s\n        it goes on, see `karuta %s show %s`",
+				 seen, WAIT_SECONDS, wait->kind, wait->name);
 	return GOES_ON;
 }
 
@@ -88,6 +102,13 @@ static int look(struct api *api, const struct wait *wait, struct progress *progr
 	return result;
 }
 
+bool wait_is_wanted(const struct invocation *call)
+{
+	if (options_value(call, "no-wait"))
+		return false;
+	return options_value(call, "wait") || isatty(STDERR_FILENO) == 1;
+}
+
 int wait_for(struct api *api, const struct wait *wait, struct error *error)
 {
 	struct progress progress = {0};
@@ -100,7 +121,7 @@ int wait_for(struct api *api, const struct wait *wait, struct error *error)
 
 		result = look(api, wait, &progress, &changed, &answer, error);
 		if (result == GOES_ON || result == -EINTR)
-			result = not_yet(wait, begin, error);
+			result = not_yet(wait, &progress, begin, error);
 		if (result && result != GOES_ON)
 			progress_abandon(&progress);
 		if (result == CLI_TOLD)

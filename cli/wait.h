@@ -10,17 +10,21 @@
 #include "cli.h"
 
 #define WAIT_SECONDS 300u
+#define WAIT_ENDS    3u
 
 struct wait {
 	const char *kind; /* "instance" */
 	const char *name;
 	const char *path;
-	const char *goal;     /* a state; NULL: until it is not there any more */
-	const char *dead_end; /* a state that ends it too, as "failed" does; or NULL */
+	const char *goal; /* a state; NULL: until it is not there any more */
+	/* States that end it too, as "failed" does; then NULL. */
+	const char *dead_ends[WAIT_ENDS];
 	/* How it was before: a state that has not changed since is the old one. NULL: it is new. */
 	const json_t *before;
 };
 
+/* --wait, --no-wait; without both who sits at a terminal waits, and a program does not. */
+bool wait_is_wanted(const struct invocation *call);
 /* 0: it is so; -EIO: it has failed; -ETIMEDOUT: not yet; -EINTR; what api_ask() returns. */
 int wait_for(struct api *api, const struct wait *wait, struct error *error);
 

@@ -12,11 +12,15 @@
 #define DAY	  86400
 #define DAYS_MOST 3650u
 
-/* Not what it is checked against. */
+/* Not what it is checked against, but what it is called by: the beginning of that. */
 static void show(struct plane *plane, json_t *doc)
 {
+	const char *digest = doc_text(doc, "sha256");
+	json_t *id = json_stringn(digest, strnlen(digest, AUTH_ID_SIZE - 1));
+
 	(void)plane;
 	json_object_del(doc, "sha256");
+	json_object_set_new(doc, "id", id);
 }
 
 void api_tokens_list(void *context, const struct route_request *request)

@@ -12,12 +12,14 @@ _karuta() {
 	local verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}" words=''
 	COMPREPLY=()
 	case $COMP_CWORD in
-	1) words='host instance volume events token login image file --help --version' ;;
+	1) words='host instance volume snapshot key events token login image file --help --version' ;;
 	2)
 		case ${COMP_WORDS[1]} in
 		host) words='add list show release remove' ;;
 		instance) words='run list show console stop start reboot terminate' ;;
-		volume) words='create attach detach resize delete list show' ;;
+		volume) words='create attach detach resize delete restore list show' ;;
+		snapshot) words='create list show delete' ;;
+		key) words='list rotate delete' ;;
 		token) words='create list delete' ;;
 		events) words='--follow --since --json --plane --help' ;;
 		login) words='--ca --plane --help' ;;
@@ -31,10 +33,12 @@ _karuta() {
 		--sector) words='512 4096' ;;
 		--from-image) words=$(_karuta_images) ;;
 		--host) words=$(_karuta_names host) ;;
-		--volume) words=$(_karuta_names volume) ;;
+		--image) words=$(_karuta_names image) ;;
+		--snapshot) words=$(_karuta_names snapshot) ;;
+		--volume | --clone) words=$(_karuta_names volume) ;;
 		--restart) words='always on-failure never' ;;
 		--role) words='reader operator admin' ;;
-		--size | --include | --mirror | --key-fd | --cpus | --memory | --command-line | --label | --slot | --since | --days) return ;;
+		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --days) return ;;
 		--copy | --plane | --ca | --kernel | --initrd)
 			mapfile -t COMPREPLY < <(compgen -f -- "$word")
 			return
@@ -44,21 +48,31 @@ _karuta() {
 			'host add') words='--label --json --plane' ;;
 			'host show') words="$(_karuta_names host) --evidence --json --plane" ;;
 			'host release' | 'host remove') words="$(_karuta_names host) --json --plane" ;;
-			'instance run') words='--cpus --memory --kernel --initrd --command-line --volume --host --label --restart --no-wait --json --plane' ;;
+			'instance run') words='--image --memory --cpus --whole-cores --root --volume --kernel --initrd --command-line --host --host-label --label --restart --wait --no-wait --json --plane' ;;
 			'instance console') words="$(_karuta_names instance) --follow --json --plane" ;;
-			'instance stop' | 'instance start' | 'instance terminate') words="$(_karuta_names instance) --no-wait --json --plane" ;;
+			'instance stop') words="$(_karuta_names instance) --kill --grace --wait --no-wait --json --plane" ;;
+			'instance start') words="$(_karuta_names instance) --wait --no-wait --json --plane" ;;
+			'instance terminate') words="$(_karuta_names instance) --volumes --wait --no-wait --json --plane" ;;
 			'instance show' | 'instance reboot') words="$(_karuta_names instance) --json --plane" ;;
-			'volume create') words='--size --host --label --no-wait --json --plane' ;;
+			'volume create') words='--size --image --snapshot --clone --host --label --wait --no-wait --json --plane' ;;
 			'volume attach')
-				words='--slot --trace --no-wait --json --plane'
+				words='--slot --trace --wait --no-wait --json --plane'
 				[ "$COMP_CWORD" = 3 ] && words+=" $(_karuta_names volume)"
 				[ "$COMP_CWORD" = 4 ] && words+=" $(_karuta_names instance)"
 				;;
-			'volume detach') words="$(_karuta_names volume) --force --no-wait --json --plane" ;;
-			'volume resize' | 'volume delete' | 'volume show') words="$(_karuta_names volume) --json --plane" ;;
+			'volume detach') words="$(_karuta_names volume) --force --wait --no-wait --json --plane" ;;
+			'volume delete') words="$(_karuta_names volume) --now --json --plane" ;;
+			'volume resize' | 'volume restore' | 'volume show') words="$(_karuta_names volume) --json --plane" ;;
+			'snapshot create')
+				words='--label --wait --no-wait --json --plane'
+				[ "$COMP_CWORD" = 4 ] && words+=" $(_karuta_names volume)"
+				;;
+			'snapshot show' | 'snapshot delete') words="$(_karuta_names snapshot) --json --plane" ;;
+			'key delete') words="$(_karuta_names key) --json --plane" ;;
+			'key rotate') words='--plane' ;;
 			'token create') words='--role --days --json --plane' ;;
-			'token delete') words="$(_karuta_names token) --json --plane" ;;
-			'host list' | 'instance list' | 'volume list' | 'token list') words='--json --plane' ;;
+			'token delete') words="$(karuta token list --json 2>/dev/null | sed -n 's/^      "id": "\(.*\)".*/\1/p') --json --plane" ;;
+			'host list' | 'instance list' | 'volume list' | 'snapshot list' | 'key list' | 'token list') words='--json --plane' ;;
 			'events '*) words='--follow --since --json --plane' ;;
 			'login '*) words='--ca --plane' ;;
 			'image build') words='--suite --include --copy --size --mirror' ;;

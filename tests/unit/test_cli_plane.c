@@ -1,125 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `karuta` asks of a plane, and what it makes of the answers. */
-#include <fcntl.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/base.h"
-#include "cli.h"
+#include "cli_harness.h"
 #include "config.h"
-#include "events.h"
-#include "fake_plane.h"
 #include "item.h"
-#include "table.h"
-
-#define WORDS 24
-
-static char folder[] = "/tmp/karuta-cli-XXXXXX";
-static struct fake_plane plane;
-static char out[65536], err[65536], requests[65536];
-
-static void read_all(const char *path, char *text, size_t size)
-{
-	FILE *file = fopen(path, "r");
-	size_t length = file ? fread(text, 1, size - 1, file) : 0;
-
-	text[length] = '\0';
-	if (file)
-		fclose(file);
-}
-
-static void write_all(const char *path, const char *text)
-{
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-	assert_int_equal(chmod(path, 0600), 0);
-}
-
-static void redirect(const char *path, int flags, int to)
-{
-	int file = open(path, flags, 0600);
-
-	if (file < 0 || dup2(file, to) < 0)
-		_exit(99);
-	close(file);
-}
-
-/* The words of a command line, separated by blanks; the exit status. */
-static int karuta(const char *line)
-{
-	char copy[1024], *argv[WORDS] = {(char *)"karuta"}, *rest = copy;
-	int argc = 1, status;
-	pid_t child;
-
-	snprintf(copy, sizeof(copy), "%s", line);
-	while (argc < WORDS - 1 && (argv[argc] = strtok_r(rest, " ", &rest)))
-		argc++;
-	fflush(NULL);
-	child = fork();
-	if (!child) {
-		redirect("in", O_RDONLY | O_CREAT, 0);
-		redirect("out", O_WRONLY | O_CREAT | O_TRUNC, 1);
-		redirect("err", O_WRONLY | O_CREAT | O_TRUNC, 2);
-		exit(cli_run(argc, argv));
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	read_all("out", out, sizeof(out));
-	read_all("err", err, sizeof(err));
-	read_all("requests", requests, sizeof(requests));
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-static void begin(const struct fake_answer *answers)
-{
-	char text[512];
-
-	unlink("requests");
-	fake_plane_start(&plane, answers);
-	snprintf(text, sizeof(text),
-		 "{\"url\": \"https://127.0.0.1:%u\", \"ca\": \"ca.pem\", \"token\": "
-		 "\"karuta_abc\"}",
-		 plane.port);
-	write_all("plane.json", text);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	fake_plane_stop(&plane);
-	return 0;
-}
-
-static bool has(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		print_error("'%s' is not in:\n%s\n(standard error: %s)\n", part, text, err);
-	return strstr(text, part) != NULL;
-}
-
-/* How often `part` is in what was asked. */
-static unsigned times(const char *part)
-{
-	unsigned count = 0;
-
-	for (const char *at = requests; (at = strstr(at, part)); at++)
-		count++;
-	return count;
-}
 
 /* ---- tables ---- */
 
@@ -128,7 +11,7 @@ static void a_list_is_read_page_by_page_into_a_table(void **state)
 	static const struct fake_answer answers[] = {
 		{"GET /v1/instances?limit=100", 200,
 		 "{\"items\": [{\"metadata\": {\"name\": \"a\"}, \"spec\": {\"cpus\": 2, "
-		 "\"memory\": 1073741824, \"volumes\": [{\"volume\": \"d\"}]}, \"status\": "
+		 "\"memory\": 1073741824}, \"volumes\": [{\"volume\": \"d\"}], \"status\": "
 		 "{\"state\": \"running\", \"host\": \"h1\"}}], \"next\": \"a\"}",
 		 NULL},
 		{"GET /v1/instances?limit=100&after=a", 200,
@@ -243,6 +126,10 @@ static void what_is_no_name_is_not_asked_for(void **state)
 	assert_int_equal(karuta("instance show ../hosts"), 2);
 	assert_int_equal(karuta("instance run web --cpus 0 --memory 1G --kernel k"), 2);
 	assert_int_equal(karuta("instance run web --cpus 1 --memory 1G"), 2);
+	assert_int_equal(karuta("instance run web --memory 1G --image i --kernel k"), 2);
+	assert_int_equal(karuta("instance run web --memory 1G --image i --volume d:x"), 2);
+	assert_int_equal(karuta("instance stop web --grace 5"), 2);
+	assert_int_equal(karuta("volume create data --image i --clone v"), 2);
 	assert_int_equal(karuta("volume create data --size much"), 2);
 	assert_int_equal(karuta("token create me --role king"), 2);
 	assert_string_equal(requests, "");
@@ -307,14 +194,14 @@ static void run_waits_until_it_runs(void **state)
 	(void)state;
 	begin(answers);
 	assert_int_equal(karuta("instance run web --cpus 2 --memory 1G --kernel k --volume a "
-				"--volume b:3 --restart always"),
+				"--volume b:3 --volume c:10G --restart always --wait"),
 			 0);
 	assert_true(has(err, "instance web: placing: so"));
 	assert_string_equal(out, "instance web is running on host h2\n");
 	assert_true(has(requests,
 			"{\"name\":\"web\",\"cpus\":2,\"memory\":1073741824,\"kernel\":\"k\","
 			"\"restart\":\"always\",\"volumes\":[{\"volume\":\"a\"},{\"volume\":\"b\","
-			"\"slot\":3}]}"));
+			"\"slot\":3},{\"name\":\"c\",\"size\":10737418240}]}"));
 }
 
 static void run_that_fails_says_why(void **state)
@@ -326,7 +213,7 @@ static void run_that_fails_says_why(void **state)
 
 	(void)state;
 	begin(answers);
-	assert_int_equal(karuta("instance run web --cpus 2 --memory 1G --kernel k"), 1);
+	assert_int_equal(karuta("instance run web --memory 1G --image k --wait"), 1);
 	assert_true(has(err, "karuta: instance web: failed: so"));
 }
 
@@ -341,21 +228,21 @@ static void a_start_is_not_ended_by_how_it_was(void **state)
 
 	(void)state;
 	begin(answers);
-	assert_int_equal(karuta("instance start web"), 0);
+	assert_int_equal(karuta("instance start web --wait"), 0);
 	assert_true(has(requests, "{\"wanted\":\"running\"}"));
 }
 
 static void terminate_waits_until_it_is_gone(void **state)
 {
 	static const struct fake_answer answers[] = {
-		{"DELETE /v1/instances/web", 202, ITEM("deleting"), NULL},
+		{"DELETE /v1/instances/web?volumes=true", 202, ITEM("deleting"), NULL},
 		{"GET /v1/instances/web", 200, ITEM("deleting"), NULL},
 		{"GET /v1/instances/web", 404, "{}", NULL},
 		{0}};
 
 	(void)state;
 	begin(answers);
-	assert_int_equal(karuta("instance terminate web"), 0);
+	assert_int_equal(karuta("instance terminate web --volumes --wait"), 0);
 	assert_int_equal(times("GET "), 2);
 }
 
@@ -507,30 +394,6 @@ static void a_certificate_can_take_the_tokens_place(void **state)
 	assert_int_equal(karuta("token list"), 0);
 	assert_null(strstr(requests, "Authorization"));
 }
-
-/* ---- the whole ---- */
-
-static int set_up(void **state)
-{
-	(void)state;
-	signal(SIGPIPE, SIG_IGN);
-	if (!mkdtemp(folder) || chdir(folder))
-		return -1;
-	setenv("KARUTA_PLANE", "plane.json", 1);
-	return system("CA=other sh " KARUTA_CERTIFICATES " x:host && mv ca.pem other-ca.pem && "
-		      "rm ca.key && sh " KARUTA_CERTIFICATES " plane:host me:admin");
-}
-
-static int tear_down(void **state)
-{
-	char line[64];
-
-	(void)state;
-	snprintf(line, sizeof(line), "rm -r %s", folder);
-	return chdir("/") || system(line);
-}
-
-#define TEST(name) cmocka_unit_test_teardown(name, end)
 
 int main(void)
 {

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `karuta` asks of a plane for instances, volumes, snapshots, keys, tokens, and how it puts
+ * it.
+ */
+#include "cli_harness.h"
+
+#define ITEM(state) "{\"status\": {\"state\": \"" state "\", \"host\": \"h2\", \"text\": \"so\"}}"
+
+static void a_program_does_not_wait(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"POST /v1/instances", 201, ITEM("placing"), NULL},
+		{"PATCH /v1/instances/web", 202, ITEM("running"), NULL},
+		{"DELETE /v1/instances/web", 202, ITEM("terminating"), NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("instance run web --image i --memory 1G --root 8G --whole-cores 2 "
+				"--host-label rack=7"),
+			 0);
+	assert_true(has(out, "instance web is being started"));
+	assert_true(has(requests, "{\"name\":\"web\",\"memory\":1073741824,\"cores\":2,\"root\":"
+				  "{\"size\":8589934592},\"image\":\"i\",\"host_labels\":"
+				  "{\"rack\":\"7\"}}"));
+	assert_int_equal(karuta("instance stop web --kill --grace 5"), 0);
+	assert_true(has(requests, "{\"wanted\":\"stopped\",\"kill\":true,\"grace\":5}"));
+	assert_string_equal(out, "instance web is to be stopped\n");
+	assert_int_equal(karuta("instance terminate web"), 0);
+	assert_string_equal(out, "instance web is being deleted\n");
+	assert_int_equal(times("GET "), 0);
+}
+
+static void a_volume_is_made_from_something(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
+		{"GET /v1/volumes/d", 200, ITEM("available"), NULL},
+		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
+		{"DELETE /v1/volumes/d?now=true", 202, ITEM("deleting"), NULL},
+		{"POST /v1/volumes/d/restore", 200, ITEM("available"), NULL},
+		{"PATCH /v1/volumes/d", 202, ITEM("available"), NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("volume create d --size 1G --host h --wait"), 0);
+	assert_string_equal(out, "volume d is created\n");
+	assert_int_equal(karuta("volume create d --clone other"), 0);
+	assert_string_equal(out, "volume d is being created\n");
+	assert_true(has(requests, "{\"name\":\"d\",\"host\":\"h\",\"size\":1073741824}") &&
+		    has(requests, "{\"name\":\"d\",\"volume\":\"other\"}"));
+	assert_int_equal(karuta("volume delete d --now"), 0);
+	assert_int_equal(karuta("volume restore d"), 0);
+	assert_int_equal(karuta("volume resize d 2G"), 0);
+	assert_true(has(requests, "{\"size\":2147483648}"));
+}
+
+static void snapshots_and_keys_are_asked_for(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"POST /v1/snapshots", 201, ITEM("creating"), NULL},
+		{"GET /v1/snapshots/s", 200, ITEM("ready"), NULL},
+		{"GET /v1/snapshots?limit=100", 200,
+		 "{\"items\": [{\"metadata\": {\"name\": \"s\"}, \"spec\": {\"volume\": \"d\"}, "
+		 "\"status\": {\"state\": \"ready\", \"size\": 4096}}]}",
+		 NULL},
+		{"DELETE /v1/snapshots/s", 202, ITEM("deleting"), NULL},
+		{"GET /v1/keys?limit=100", 200,
+		 "{\"items\": [{\"metadata\": {\"name\": \"k1\"}, \"kek\": \"2\", \"volume\": "
+		 "\"d\"}]}",
+		 NULL},
+		{"POST /v1/keys/rotate", 202, "", NULL},
+		{"DELETE /v1/keys/k1", 204, "", NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("snapshot create s d --wait"), 0);
+	assert_string_equal(out, "snapshot s is ready\n");
+	assert_true(has(requests, "{\"name\":\"s\",\"volume\":\"d\"}"));
+	assert_int_equal(karuta("snapshot list"), 0);
+	assert_true(has(out, "s     ready  d       4 KiB  -     -\n"));
+	assert_int_equal(karuta("snapshot delete s"), 0);
+	assert_int_equal(karuta("key list"), 0);
+	assert_true(has(out, "k1  d       2           -\n"));
+	assert_int_equal(karuta("key rotate"), 0);
+	assert_int_equal(karuta("key delete k1"), 0);
+	assert_string_equal(out, "key k1 is deleted\n");
+}
+
+static void tokens_are_called_by_their_ids(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"GET /v1/tokens?limit=100", 200,
+		 "{\"items\": [{\"id\": \"0a\", \"name\": \"ann\", \"role\": \"reader\", "
+		 "\"created\": 100, \"expires\": 86400}]}",
+		 NULL},
+		{"DELETE /v1/tokens/0a", 204, "", NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("token list"), 0);
+	assert_true(has(out, "ID  NAME  ROLE    EXPIRES     AGE\n0a  ann   reader  1970-01-02  "));
+	assert_int_equal(karuta("token delete 0a"), 0);
+}
+
+static void a_host_is_shown_as_the_plane_knows_it(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"GET /v1/hosts?limit=100", 200,
+		 "{\"items\": [{\"metadata\": {\"name\": \"h1\"}, \"spec\": {\"address\": "
+		 "\"192.0.2.1\"}, \"status\": {\"state\": \"trusted\", \"cpus\": 8, "
+		 "\"cpus_promised\": 3, \"memory\": 17179869184, \"memory_promised\": 1073741824, "
+		 "\"instances\": 2, \"heard_ms_ago\": 1500}}]}",
+		 NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("host list"), 0);
+	assert_true(
+		has(out, "h1    192.0.2.1  trusted  3 of 8  1 GiB of 16 GiB  2          1 s\n"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_program_does_not_wait),
+		TEST(a_volume_is_made_from_something),
+		TEST(snapshots_and_keys_are_asked_for),
+		TEST(tokens_are_called_by_their_ids),
+		TEST(a_host_is_shown_as_the_plane_knows_it),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
