@@ -71,6 +71,7 @@ int cli_run(int argc, char *const *argv);
 /* The verbs' tables, an entry without a name at the end. */
 extern const struct verb image_verbs[];
 extern const struct verb file_verbs[];
+extern const struct verb init_verbs[];
 extern const struct verb host_verbs[];
 extern const struct verb instance_verbs[];
 extern const struct verb plane_volume_verbs[];

@@ -12,7 +12,7 @@ _karuta() {
 	local verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}" words=''
 	COMPREPLY=()
 	case $COMP_CWORD in
-	1) words='host instance volume snapshot key events token login image file --help --version' ;;
+	1) words='init host instance volume snapshot key events token login image file --help --version' ;;
 	2)
 		case ${COMP_WORDS[1]} in
 		host) words='add list show release remove' ;;
@@ -22,6 +22,7 @@ _karuta() {
 		key) words='list rotate delete' ;;
 		token) words='create list delete' ;;
 		events) words='--follow --since --json --plane --help' ;;
+		init) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm --help' ;;
 		login) words='--ca --plane --help' ;;
 		image) words='build import list show delete' ;;
 		file) words='create check resize clone export' ;;
@@ -38,8 +39,8 @@ _karuta() {
 		--volume | --clone) words=$(_karuta_names volume) ;;
 		--restart) words='always on-failure never' ;;
 		--role) words='reader operator admin' ;;
-		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --days) return ;;
-		--copy | --plane | --ca | --kernel | --initrd)
+		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --days | --name | --listen | --plane-name | --host-port) return ;;
+		--copy | --plane | --programs | --root | --ca | --kernel | --initrd)
 			mapfile -t COMPREPLY < <(compgen -f -- "$word")
 			return
 			;;
@@ -74,6 +75,7 @@ _karuta() {
 			'token delete') words="$(karuta token list --json 2>/dev/null | sed -n 's/^      "id": "\(.*\)".*/\1/p') --json --plane" ;;
 			'host list' | 'instance list' | 'volume list' | 'snapshot list' | 'key list' | 'token list') words='--json --plane' ;;
 			'events '*) words='--follow --since --json --plane' ;;
+			'init '*) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm' ;;
 			'login '*) words='--ca --plane' ;;
 			'image build') words='--suite --include --copy --size --mirror' ;;
 			'image list') words='--json' ;;
