@@ -275,6 +275,13 @@ static int set_request(struct api *api, const struct api_request *request, const
 
 	if (!strcmp(request->method, "POST") && set_key(headers))
 		return -ENOMEM;
+	if (request->bytes &&
+	    (api_header(headers, "Content-Type", "application/octet-stream") ||
+	     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->bytes) ||
+	     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)request->length)))
+		return -ENOMEM;
+	if (request->seconds && curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)request->seconds))
+		return -ENOMEM;
 	if (body && (api_header(headers, "Content-Type", "application/json") ||
 		     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body) ||
 		     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body))))

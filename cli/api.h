@@ -35,9 +35,12 @@ int api_open_with(struct api **api, const struct plane_config *config, struct er
 void api_close(struct api *api);
 
 struct api_request {
-	const char *method; /* "GET", "POST", "PATCH", "DELETE" */
+	const char *method; /* "GET", "POST", "PUT", "PATCH", "DELETE" */
 	const char *path;   /* "/v1/..." */
 	json_t *body;	    /* borrowed; NULL: none */
+	const void *bytes;  /* instead of it, as they are; NULL: none */
+	size_t length;
+	unsigned seconds; /* for all of it; 0: API_ANSWER_SECONDS */
 };
 
 struct api_answer {

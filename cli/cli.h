@@ -35,7 +35,8 @@ struct verb {
 	size_t option_count;
 	bool waits;	   /* has --wait and --no-wait */
 	const char *notes; /* the end of the help text; may be NULL */
-	/* One of the two. `ask`: a verb of the plane, which has --plane and --json too. */
+	/* `ask`: a verb of the plane, which has --plane and --json too. With both it is that for
+	 * who says --pushed. */
 	int (*run)(const struct invocation *call, struct error *error);
 	int (*ask)(struct api *api, const struct invocation *call, struct error *error);
 };

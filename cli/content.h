@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large sparse files: where their data is, and their SHA-256. */
+/* Large sparse files: where their data is, and their digests. */
 #ifndef KARUTA_CLI_CONTENT_H
 #define KARUTA_CLI_CONTENT_H
 
@@ -11,6 +11,7 @@
 #include "progress.h"
 
 #define CONTENT_SHA256_TEXT 65
+#define CONTENT_SHA384_TEXT 97
 
 /*
  * The next stretch of data from `at` on: [*start, *end). *start = `size` if only a hole follows. A
@@ -21,6 +22,8 @@ bool content_is_zero(const void *bytes, size_t length);
 
 /* Of the file's first `size` bytes; holes are hashed without being read. `progress` may be NULL. */
 int content_sha256(int fd, uint64_t size, char text[CONTENT_SHA256_TEXT], struct progress *progress,
+		   struct error *error);
+int content_sha384(int fd, uint64_t size, char text[CONTENT_SHA384_TEXT], struct progress *progress,
 		   struct error *error);
 
 #endif

@@ -71,11 +71,12 @@ static int run(const struct verb *verb, char *const *arguments)
 	struct invocation call;
 	struct error error = {0};
 	int result = options_parse(&call, verb, arguments, &error);
+	bool asks = verb->ask && (!verb->run || options_value(&call, "pushed"));
 
 	if (!result && call.help)
 		options_help(verb);
 	else if (!result)
-		result = verb->ask ? ask(verb, &call, &error) : verb->run(&call, &error);
+		result = asks ? ask(verb, &call, &error) : verb->run(&call, &error);
 	return exit_status(result, &error);
 }
 

@@ -4,8 +4,8 @@
 
 _karuta_images() { karuta image list --json 2>/dev/null | sed -n 's/^    "name": "\(.*\)".*/\1/p'; }
 
-# _karuta_names NOUN: of what the plane has.
-_karuta_names() { karuta "$1" list --json 2>/dev/null | sed -n 's/^        "name": "\(.*\)".*/\1/p'; }
+# _karuta_names NOUN [OPTION]: of what the plane has.
+_karuta_names() { karuta "$1" list "${@:2}" --json 2>/dev/null | sed -n 's/^        "name": "\(.*\)".*/\1/p'; }
 
 _karuta() {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
@@ -24,7 +24,7 @@ _karuta() {
 		events) words='--follow --since --json --plane --help' ;;
 		init) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm --help' ;;
 		login) words='--ca --plane --help' ;;
-		image) words='build import list show delete' ;;
+		image) words='build import push list show delete' ;;
 		file) words='create check resize clone export' ;;
 		esac
 		;;
@@ -34,12 +34,12 @@ _karuta() {
 		--sector) words='512 4096' ;;
 		--from-image) words=$(_karuta_images) ;;
 		--host) words=$(_karuta_names host) ;;
-		--image) words=$(_karuta_names image) ;;
+		--image) words=$(_karuta_names image --pushed) ;;
 		--snapshot) words=$(_karuta_names snapshot) ;;
 		--volume | --clone) words=$(_karuta_names volume) ;;
 		--restart) words='always on-failure never' ;;
 		--role) words='reader operator admin' ;;
-		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --days | --name | --listen | --plane-name | --host-port) return ;;
+		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --days | --as | --name | --listen | --plane-name | --host-port) return ;;
 		--copy | --plane | --programs | --root | --ca | --kernel | --initrd)
 			mapfile -t COMPREPLY < <(compgen -f -- "$word")
 			return
@@ -78,9 +78,9 @@ _karuta() {
 			'init '*) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm' ;;
 			'login '*) words='--ca --plane' ;;
 			'image build') words='--suite --include --copy --size --mirror' ;;
-			'image list') words='--json' ;;
-			'image show') words="$(_karuta_images) --json" ;;
-			'image delete') words=$(_karuta_images) ;;
+			'image push') words="$(_karuta_images) --as --command-line --label --json --plane" ;;
+			'image list') words='--pushed --json --plane' ;;
+			'image show' | 'image delete') words="$(_karuta_images) --pushed --json --plane" ;;
 			'file create') words='--size --key-fd --from-image --sector' ;;
 			'file check' | 'file export') words='--key-fd' ;;
 			esac

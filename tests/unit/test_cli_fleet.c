@@ -4,6 +4,14 @@
  */
 #include "cli_harness.h"
 
+/* Of "KERNEL"; of 2 MiB of zeros and "data". */
+#define KERNEL_SHA384                                                                              \
+	"0523350606668be0e5a90a186cc69dbe0517232a696d6ec7"                                         \
+	"10e323ac8fb94087ef3f8ac9cc31244f080192f11a130a42"
+#define ROOT_SHA384                                                                                \
+	"0016713193a55ed04e49389f9ab6b6dbbf79724007228625"                                         \
+	"3d7f3842ec96cfc5963476599d45b9271ff3a0ba4aebed45"
+
 #define ITEM(state) "{\"status\": {\"state\": \"" state "\", \"host\": \"h2\", \"text\": \"so\"}}"
 
 static void a_program_does_not_wait(void **state)
@@ -89,6 +97,73 @@ static void snapshots_and_keys_are_asked_for(void **state)
 	assert_string_equal(out, "key k1 is deleted\n");
 }
 
+/* What is zeros is not sent, and what was sent before is not refused. */
+static void an_image_is_pushed(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"POST /v1/images", 201, ITEM("uploading"), NULL},
+		{"PUT /v1/images/im/kernel?offset=0", 204, "", NULL},
+		{"PUT /v1/images/im/root?offset=2097152", 500, "{\"detail\": \"full\"}", NULL},
+		{"POST /v1/images", 409, "{\"detail\": \"there is one\"}", NULL},
+		{"GET /v1/images/im", 200,
+		 "{\"status\": {\"state\": \"uploading\"}, \"spec\": {\"kernel\": {\"size\": 6, "
+		 "\"sha384\": \"" KERNEL_SHA384 "\"}, \"root\": {\"size\": 2097156, \"sha384\": "
+		 "\"" ROOT_SHA384 "\"}}}",
+		 NULL},
+		{"PUT /v1/images/im/kernel?offset=0", 204, "", NULL},
+		{"PUT /v1/images/im/root?offset=2097152", 204, "", NULL},
+		{"POST /v1/images/im/finish", 200, ITEM("ready"), NULL},
+		{"POST /v1/images", 409, "{\"detail\": \"there is one\"}", NULL},
+		{"GET /v1/images/im", 200,
+		 "{\"status\": {\"state\": \"ready\"}, \"spec\": {\"kernel\": {\"size\": 6, "
+		 "\"sha384\": \"" KERNEL_SHA384 "\"}, \"root\": {\"size\": 1, \"sha384\": \"0\"}}}",
+		 NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	setenv("KARUTA_HOME", folder, 1);
+	assert_int_equal(system("mkdir -p images/local && cd images/local && printf KERNEL >kernel "
+				"&& truncate -s 2M root.img && printf data >>root.img && echo "
+				"'{\"name\": \"local\", \"origin\": \"built\", \"created\": \"T\", "
+				"\"size\": 2097156, \"sector\": 4096, \"root\": \"/dev/nvme0n1\", "
+				"\"sha256\": {}}' >image.json"),
+			 0);
+	assert_int_equal(karuta("image push local --as im"), 1);
+	assert_true(has(err, "karuta: full"));
+	assert_int_equal(karuta("image push local --as im"), 0);
+	assert_string_equal(out, "image im is ready\n");
+	assert_true(has(requests,
+			"{\"name\":\"im\",\"command_line\":\"console=ttyS0 "
+			"root=/dev/nvme0n1 rw\",\"kernel\":{\"size\":6,\"sha384\":\"" KERNEL_SHA384
+			"\"},\"root\":{\"size\":2097156,\"sha384\":\"" ROOT_SHA384 "\"}}"));
+	assert_int_equal(times("\r\n\r\nKERNEL"), 2);
+	assert_int_equal(times("\r\n\r\ndata"), 2);
+	/* Another one of that name is not touched. */
+	assert_int_equal(karuta("image push local --as im"), 1);
+	assert_true(has(err, "karuta: there is one"));
+}
+
+static void images_are_of_the_machine_or_of_the_plane(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"GET /v1/images?limit=100", 200,
+		 "{\"items\": [{\"metadata\": {\"name\": \"im\"}, \"spec\": {\"root\": {\"size\": "
+		 "2097152}}, \"status\": {\"state\": \"ready\"}}]}",
+		 NULL},
+		{"DELETE /v1/images/im", 204, "", NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	setenv("KARUTA_HOME", folder, 1);
+	assert_int_equal(karuta("image list --pushed"), 0);
+	assert_true(has(out, "im    ready  2 MiB  -\n"));
+	assert_int_equal(karuta("image delete im --pushed"), 0);
+	assert_int_equal(karuta("image delete im"), 1);
+	assert_true(has(err, "image im: there is none"));
+}
+
 static void tokens_are_called_by_their_ids(void **state)
 {
 	static const struct fake_answer answers[] = {
@@ -130,6 +205,8 @@ int main(void)
 		TEST(a_program_does_not_wait),
 		TEST(a_volume_is_made_from_something),
 		TEST(snapshots_and_keys_are_asked_for),
+		TEST(an_image_is_pushed),
+		TEST(images_are_of_the_machine_or_of_the_plane),
 		TEST(tokens_are_called_by_their_ids),
 		TEST(a_host_is_shown_as_the_plane_knows_it),
 	};
