@@ -104,15 +104,20 @@ static void print_all(const struct table *table, FILE *to)
 		print_row(table, cells + i, widths, false, to);
 }
 
+void table_free(struct table *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		free(table->cells[i]);
+	free(table->cells);
+	*table = (struct table){0};
+}
+
 int table_print(struct table *table, FILE *to)
 {
 	int failed = table->failed;
 
 	if (!failed)
 		print_all(table, to);
-	for (size_t i = 0; i < table->count; i++)
-		free(table->cells[i]);
-	free(table->cells);
-	*table = (struct table){0};
+	table_free(table);
 	return failed;
 }

@@ -28,5 +28,6 @@ void table_add(struct table *table, const char *const *texts);
 void table_pair(struct table *table, const char *name, const char *text);
 /* Prints all and frees it. 0, -ENOMEM. */
 int table_print(struct table *table, FILE *to);
+void table_free(struct table *table);
 
 #endif

@@ -12,7 +12,7 @@ _karuta() {
 	local verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}" words=''
 	COMPREPLY=()
 	case $COMP_CWORD in
-	1) words='init host instance volume snapshot key events token login image file --help --version' ;;
+	1) words='init host instance volume snapshot key events top token login image file --help --version' ;;
 	2)
 		case ${COMP_WORDS[1]} in
 		host) words='add list show release remove' ;;
@@ -23,6 +23,7 @@ _karuta() {
 		token) words='create list delete' ;;
 		events) words='--follow --since --json --plane --help' ;;
 		init) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm --help' ;;
+		top) words='--interval --rounds --json --plane --help' ;;
 		login) words='--ca --plane --help' ;;
 		image) words='build import push list show delete' ;;
 		file) words='create check resize clone export' ;;
@@ -39,7 +40,7 @@ _karuta() {
 		--volume | --clone) words=$(_karuta_names volume) ;;
 		--restart) words='always on-failure never' ;;
 		--role) words='reader operator admin' ;;
-		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --days | --as | --name | --listen | --plane-name | --host-port) return ;;
+		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --interval | --rounds | --days | --as | --name | --listen | --plane-name | --host-port) return ;;
 		--copy | --plane | --programs | --root | --ca | --kernel | --initrd)
 			mapfile -t COMPREPLY < <(compgen -f -- "$word")
 			return
@@ -76,6 +77,7 @@ _karuta() {
 			'host list' | 'instance list' | 'volume list' | 'snapshot list' | 'key list' | 'token list') words='--json --plane' ;;
 			'events '*) words='--follow --since --json --plane' ;;
 			'init '*) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm' ;;
+			'top '*) words='--interval --rounds --json --plane' ;;
 			'login '*) words='--ca --plane' ;;
 			'image build') words='--suite --include --copy --size --mirror' ;;
 			'image push') words="$(_karuta_images) --as --command-line --label --json --plane" ;;

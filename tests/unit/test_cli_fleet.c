@@ -199,6 +199,49 @@ static void a_host_is_shown_as_the_plane_knows_it(void **state)
 		has(out, "h1    192.0.2.1  trusted  3 of 8  1 GiB of 16 GiB  2          1 s\n"));
 }
 
+#define CARDS(reads, bytes)                                                                        \
+	"{\"instances\": [{\"name\": \"web.0123456789abcdef\", \"state\": \"running\", "           \
+	"\"cards\": "                                                                              \
+	"[{\"slot\": 2, \"name\": \"vol0\", \"counters\": {\"reads\": " reads                      \
+	", \"read_bytes\": " bytes ", \"writes\": 9, \"write_bytes\": 99}}]}, {\"name\": "         \
+	"\"old.0123456789abcdef\", \"state\": "                                                    \
+	"\"stopped\"}]}"
+#define TOP_LISTS                                                                                  \
+	{"GET /v1/hosts?limit=100", 200,                                                           \
+	 "{\"items\": [{\"metadata\": {\"name\": \"h1\"}, \"status\": {\"state\": \"trusted\"}}, " \
+	 "{\"metadata\": {\"name\": \"h2\"}, \"status\": {\"state\": \"unreachable\"}}]}",         \
+	 NULL},                                                                                    \
+	{                                                                                          \
+		"GET /v1/instances?limit=100", 200,                                                \
+			"{\"items\": [{\"metadata\": {\"name\": \"web\"}, \"volumes\": "           \
+			"[{\"volume\": "                                                           \
+			"\"data\", \"slot\": 2}]}]}",                                              \
+			NULL                                                                       \
+	}
+
+/* Rates are of the time between two looks, which no test knows: 900 TiB are TiB a second even after
+ * minutes. A card that was started again counts from 0. */
+static void top_shows_what_is_read_and_written(void **state)
+{
+	static const struct fake_answer answers[] = {
+		TOP_LISTS,
+		{"GET /v1/hosts/h1/instances", 200, CARDS("100", "1048576"), NULL},
+		TOP_LISTS,
+		{"GET /v1/hosts/h1/instances", 200, CARDS("50", "989560465858560"), NULL},
+		{0}};
+	char read[32];
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("top --interval 1"), 0);
+	assert_true(has(out, "h1    web       running  2     data    ") &&
+		    has(out, " TiB  0 bytes  0        0\n") &&
+		    has(out, "h1    old       stopped  -     -       -"));
+	assert_int_equal(sscanf(strstr(out, "data"), "data %31s TiB", read), 1);
+	assert_true(atof(read) > 0 && atof(read) <= 900);
+	assert_int_equal(karuta("top --interval 0"), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +252,7 @@ int main(void)
 		TEST(images_are_of_the_machine_or_of_the_plane),
 		TEST(tokens_are_called_by_their_ids),
 		TEST(a_host_is_shown_as_the_plane_knows_it),
+		TEST(top_shows_what_is_read_and_written),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
