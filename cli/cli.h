@@ -79,6 +79,7 @@ extern const struct verb plane_volume_verbs[];
 extern const struct verb snapshot_verbs[];
 extern const struct verb key_verbs[];
 extern const struct verb event_verbs[];
+extern const struct verb audit_verbs[];
 extern const struct verb top_verbs[];
 extern const struct verb token_verbs[];
 extern const struct verb login_verbs[];

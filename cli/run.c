@@ -9,8 +9,9 @@
 #include "interrupt.h"
 
 static const struct verb *const tables[] = {
-	init_verbs,  host_verbs, instance_verbs, plane_volume_verbs, snapshot_verbs, key_verbs,
-	event_verbs, top_verbs,	 token_verbs,	 login_verbs,	     image_verbs,    file_verbs};
+	init_verbs,  host_verbs,  instance_verbs, plane_volume_verbs, snapshot_verbs,
+	key_verbs,   event_verbs, audit_verbs,	  top_verbs,	      token_verbs,
+	login_verbs, image_verbs, file_verbs};
 
 static void print_help(void)
 {

@@ -12,7 +12,7 @@ _karuta() {
 	local verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}" words=''
 	COMPREPLY=()
 	case $COMP_CWORD in
-	1) words='init host instance volume snapshot key events top token login image file --help --version' ;;
+	1) words='init host instance volume snapshot key events audit top token login image file --help --version' ;;
 	2)
 		case ${COMP_WORDS[1]} in
 		host) words='add list show release remove' ;;
@@ -20,6 +20,7 @@ _karuta() {
 		volume) words='create attach detach resize delete restore list show' ;;
 		snapshot) words='create list show delete' ;;
 		key) words='list rotate delete' ;;
+		audit) words='verify' ;;
 		token) words='create list delete' ;;
 		events) words='--follow --since --json --plane --help' ;;
 		init) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm --help' ;;
@@ -40,7 +41,7 @@ _karuta() {
 		--volume | --clone) words=$(_karuta_names volume) ;;
 		--restart) words='always on-failure never' ;;
 		--role) words='reader operator admin' ;;
-		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --interval | --rounds | --days | --as | --name | --listen | --plane-name | --host-port) return ;;
+		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --known | --interval | --rounds | --days | --as | --name | --listen | --plane-name | --host-port) return ;;
 		--copy | --plane | --programs | --root | --ca | --kernel | --initrd)
 			mapfile -t COMPREPLY < <(compgen -f -- "$word")
 			return
@@ -72,6 +73,7 @@ _karuta() {
 			'snapshot show' | 'snapshot delete') words="$(_karuta_names snapshot) --json --plane" ;;
 			'key delete') words="$(_karuta_names key) --json --plane" ;;
 			'key rotate') words='--plane' ;;
+			'audit verify') words="$(_karuta_names host) --known --json --plane" ;;
 			'token create') words='--role --days --json --plane' ;;
 			'token delete') words="$(karuta token list --json 2>/dev/null | sed -n 's/^      "id": "\(.*\)".*/\1/p') --json --plane" ;;
 			'host list' | 'instance list' | 'volume list' | 'snapshot list' | 'key list' | 'token list') words='--json --plane' ;;

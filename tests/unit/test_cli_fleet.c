@@ -2,7 +2,10 @@
 /* What `karuta` asks of a plane for instances, volumes, snapshots, keys, tokens, and how it puts
  * it.
  */
+#include <jansson.h>
+
 #include "cli_harness.h"
+#include "trust/audit_chain.h"
 
 /* Of "KERNEL"; of 2 MiB of zeros and "data". */
 #define KERNEL_SHA384                                                                              \
@@ -242,6 +245,89 @@ static void top_shows_what_is_read_and_written(void **state)
 	assert_int_equal(karuta("top --interval 0"), 2);
 }
 
+/* ---- the audit log ---- */
+
+#define LINES 5u
+
+/* As a host writes them, anew each time. */
+static char lines[LINES + 1][AUDIT_LINE_MAX];
+
+static void write_lines(unsigned changed)
+{
+	const struct audit_record record = {
+		.caller = "plane", .verb = "list", .object = "", .text = ""};
+	struct audit_link link = {0};
+
+	for (unsigned i = 1; i <= LINES; i++) {
+		int length = audit_chain_add(&link, &record, lines[i], AUDIT_LINE_MAX);
+
+		assert_true(length > 0);
+		lines[i][length - 1] = '\0';
+		if (i == changed)
+			lines[i][length - 4] ^= 1;
+	}
+}
+
+static char *audit_page(unsigned from, unsigned to, bool more)
+{
+	json_t *list = json_array(), *page;
+	char *text;
+
+	for (unsigned i = from; i < to; i++)
+		json_array_append_new(list, json_string(lines[i]));
+	page = json_pack("{s:o, s:I, s:b}", "lines", list, "last", (json_int_t)to - 1, "more",
+			 more);
+	text = json_dumps(page, JSON_COMPACT);
+	json_decref(page);
+	return text;
+}
+
+static int verify(unsigned from, unsigned changed, const char *words)
+{
+	char line[256], *first, *second;
+	int status;
+
+	write_lines(changed);
+	first = audit_page(from, 4, true);
+	second = audit_page(4, LINES + 1, false);
+	const struct fake_answer answers[] = {{"GET /v1/hosts/h1/audit?since=0", 200, first, NULL},
+					      {"GET /v1/hosts/h1/audit?since=3", 200, second, NULL},
+					      {0}};
+	begin(answers);
+	snprintf(line, sizeof(line), "audit verify h1%s", words);
+	status = karuta(line);
+	fake_plane_stop(&plane);
+	free(first);
+	free(second);
+	return status;
+}
+
+static void an_audit_log_is_a_chain(void **state)
+{
+	char words[200];
+
+	(void)state;
+	assert_int_equal(verify(1, 0, ""), 0);
+	assert_true(has(out, "host h1: lines 1 to 5 of its audit log"));
+	snprintf(words, sizeof(words), " --known %.*s", (int)(2 + AUDIT_HASH_TEXT),
+		 strstr(out, "5:"));
+	assert_int_equal(verify(1, 5, ""), 1);
+	assert_true(has(err, "line 5 of its audit log does not follow"));
+	assert_int_equal(verify(1, 2, ""), 1);
+	assert_true(has(err, "line 2 of its audit log does not follow"));
+	/* The oldest that is left is believed, those behind it are not. */
+	assert_int_equal(verify(2, 0, ""), 0);
+	assert_true(has(out, "lines 2 to 5") && has(out, "older ones are not on the host"));
+	assert_int_equal(verify(2, 3, ""), 1);
+	/* Times differ: a log that is a chain, but not the one that was seen. */
+	assert_int_equal(verify(1, 0, words), 1);
+	assert_true(has(err, "line 5 of its audit log is not the one that is known"));
+	words[9] = '9';
+	assert_int_equal(verify(1, 0, words), 1);
+	assert_true(has(err, "ends with line 5, and line 9 is known"));
+	assert_int_equal(verify(1, 0, " --known 5:x"), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +339,7 @@ int main(void)
 		TEST(tokens_are_called_by_their_ids),
 		TEST(a_host_is_shown_as_the_plane_knows_it),
 		TEST(top_shows_what_is_read_and_written),
+		TEST(an_audit_log_is_a_chain),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
