@@ -78,8 +78,8 @@ static int hash_file(struct hashing *hashing, int fd, uint64_t size)
 	return result;
 }
 
-int content_sha256(int fd, uint64_t size, char text[CONTENT_SHA256_TEXT], struct progress *progress,
-		   struct error *error)
+static int digest_file(int fd, uint64_t size, const EVP_MD *kind, char *text,
+		       struct progress *progress, struct error *error)
 {
 	CLEANUP_FREE struct hashing *hashing = calloc(1, sizeof(*hashing));
 	uint8_t digest[EVP_MAX_MD_SIZE];
@@ -89,7 +89,7 @@ int content_sha256(int fd, uint64_t size, char text[CONTENT_SHA256_TEXT], struct
 		return error_set(error, ENOMEM, "out of memory");
 	hashing->progress = progress;
 	hashing->context = EVP_MD_CTX_new();
-	if (hashing->context && EVP_DigestInit_ex(hashing->context, EVP_sha256(), NULL) == 1)
+	if (hashing->context && EVP_DigestInit_ex(hashing->context, kind, NULL) == 1)
 		result = hash_file(hashing, fd, size);
 	if (!result && EVP_DigestFinal_ex(hashing->context, digest, NULL) != 1)
 		result = -EIO;
@@ -97,7 +97,19 @@ int content_sha256(int fd, uint64_t size, char text[CONTENT_SHA256_TEXT], struct
 	if (result)
 		return error_set(error, -result, "checksum: %s",
 				 result == -EINTR ? "interrupted" : strerror(-result));
-	for (size_t i = 0; i < 32; i++)
+	for (int i = 0; i < EVP_MD_get_size(kind); i++)
 		sprintf(text + 2 * i, "%02x", digest[i]);
 	return 0;
+}
+
+int content_sha256(int fd, uint64_t size, char text[CONTENT_SHA256_TEXT], struct progress *progress,
+		   struct error *error)
+{
+	return digest_file(fd, size, EVP_sha256(), text, progress, error);
+}
+
+int content_sha384(int fd, uint64_t size, char text[CONTENT_SHA384_TEXT], struct progress *progress,
+		   struct error *error)
+{
+	return digest_file(fd, size, EVP_sha384(), text, progress, error);
 }

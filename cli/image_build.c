@@ -458,7 +458,7 @@ int image_build(const struct invocation *call, struct error *error)
 	if (!result)
 		result = make_image(&build, error);
 	if (!result)
-		printf("image %s is ready; next: karuta volume create FILE --from-image %s "
+		printf("image %s is ready; next: karuta file create FILE --from-image %s "
 		       "--key-fd N\n",
 		       build.name, build.name);
 	free(build.tree);

@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "image.h"
+#include "image_plane.h"
 #include "size.h"
 
 static int is_image(const struct dirent *entry)
@@ -133,8 +134,14 @@ static const struct option_spec build_options[] = {
 	{"mirror", "URI", "the Debian mirror, if not that of this machine's apt sources"},
 };
 
-static const struct option_spec json_option[] = {
-	{"json", NULL, "prints JSON"},
+static const struct option_spec pushed_option[] = {
+	{"pushed", NULL, "of the plane, instead of this machine"},
+};
+
+static const struct option_spec push_options[] = {
+	{"as", "NAME", "what the plane calls it, if not the same"},
+	{"command-line", "TEXT", "of the kernel, if not: console=ttyS0 root=DEVICE rw"},
+	{"label", "NAME=VALUE", "may be repeated"},
 };
 
 const struct verb image_verbs[] = {
@@ -162,22 +169,35 @@ const struct verb image_verbs[] = {
 	 .name = "list",
 	 .operands = "",
 	 .summary = "Shows all images.",
-	 .options = json_option,
+	 .options = pushed_option,
 	 .option_count = 1,
-	 .run = image_list},
+	 .run = image_list,
+	 .ask = image_list_pushed},
 	{.noun = "image",
 	 .name = "show",
 	 .operands = "NAME",
 	 .operand_count = 1,
 	 .summary = "Shows what an image is, and how it is started.",
-	 .options = json_option,
+	 .options = pushed_option,
 	 .option_count = 1,
-	 .run = image_show},
+	 .run = image_show,
+	 .ask = image_show_pushed},
 	{.noun = "image",
 	 .name = "delete",
 	 .operands = "NAME",
 	 .operand_count = 1,
 	 .summary = "Removes an image. Volumes that were made from it stay.",
-	 .run = image_delete},
+	 .options = pushed_option,
+	 .option_count = 1,
+	 .run = image_delete,
+	 .ask = image_delete_pushed},
+	{.noun = "image",
+	 .name = "push",
+	 .operands = "NAME",
+	 .operand_count = 1,
+	 .summary = "Gives an image of this machine to the plane, for instances to start from.",
+	 .options = push_options,
+	 .option_count = ARRAY_LEN(push_options),
+	 .ask = image_push},
 	{0},
 };

@@ -2,23 +2,54 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base.h"
 #include "cli.h"
 
-static const struct option_spec *find(const struct verb *verb, const char *name, size_t length)
-{
-	for (size_t i = 0; i < verb->option_count; i++) {
-		const struct option_spec *option = &verb->options[i];
+/* What all verbs of the plane have. */
+static const struct option_spec plane_options[] = {
+	{"json", NULL, "prints the plane's JSON as it is"},
+	{"plane", "FILE", "which plane: a file that `karuta login` made"},
+};
 
-		if (strlen(option->name) == length && !memcmp(option->name, name, length))
-			return option;
+static const struct option_spec wait_options[] = {
+	{"wait", NULL, "waits until it is so, as it does on a terminal"},
+	{"no-wait", NULL, "does not wait"},
+};
+
+const char *verb_title(char text[VERB_TITLE], const struct verb *verb)
+{
+	snprintf(text, VERB_TITLE, "%s%s%s", verb->noun ? verb->noun : "", verb->noun ? " " : "",
+		 verb->name);
+	return text;
+}
+
+static const struct option_spec *find_in(const struct option_spec *options, size_t count,
+					 const char *name, size_t length)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strlen(options[i].name) == length && !memcmp(options[i].name, name, length))
+			return &options[i];
 	}
 	return NULL;
 }
 
+static const struct option_spec *find(const struct verb *verb, const char *name, size_t length)
+{
+	const struct option_spec *own = find_in(verb->options, verb->option_count, name, length);
+
+	if (!own && verb->waits)
+		own = find_in(wait_options, ARRAY_LEN(wait_options), name, length);
+	if (own || !verb->ask)
+		return own;
+	return find_in(plane_options, ARRAY_LEN(plane_options), name, length);
+}
+
 static int wrong(const struct verb *verb, struct error *error, const char *what, const char *word)
 {
-	error_set(error, 1, "%s %s: %s%s; see `karuta %s %s --help`", verb->noun, verb->name, what,
-		  word, verb->noun, verb->name);
+	char title[VERB_TITLE];
+
+	verb_title(title, verb);
+	error_set(error, 1, "%s: %s%.100s; see `karuta %s --help`", title, what, word, title);
 	return CLI_USAGE;
 }
 
@@ -103,18 +134,31 @@ const char *options_value(const struct invocation *call, const char *name)
 	return last;
 }
 
-void options_help(const struct verb *verb)
+static void print_options(const struct option_spec *options, size_t count)
 {
-	printf("Usage: karuta %s %s %s%s\n\n%s\n", verb->noun, verb->name, verb->operands,
-	       verb->option_count ? " [OPTION]..." : "", verb->summary);
-	for (size_t i = 0; i < verb->option_count; i++) {
-		const struct option_spec *option = &verb->options[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct option_spec *option = &options[i];
 		char left[48];
 
 		snprintf(left, sizeof(left), "--%s%s%s", option->name, option->argument ? " " : "",
 			 option->argument ? option->argument : "");
-		printf("%s  %-26s %s\n", i ? "" : "\n", left, option->help);
+		printf("  %-26s %s\n", left, option->help);
 	}
+}
+
+void options_help(const struct verb *verb)
+{
+	bool any = verb->option_count || verb->ask;
+	char title[VERB_TITLE];
+
+	printf("Usage: karuta %s%s%s%s\n\n%s\n%s", verb_title(title, verb),
+	       verb->operand_count ? " " : "", verb->operands, any ? " [OPTION]..." : "",
+	       verb->summary, any ? "\n" : "");
+	print_options(verb->options, verb->option_count);
+	if (verb->waits)
+		print_options(wait_options, ARRAY_LEN(wait_options));
+	if (verb->ask)
+		print_options(plane_options, ARRAY_LEN(plane_options));
 	if (verb->notes)
 		printf("\n%s\n", verb->notes);
 }

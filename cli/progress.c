@@ -67,6 +67,13 @@ void progress_end(struct progress *progress)
 		progress->title, seconds(progress));
 }
 
+void progress_clear(struct progress *progress)
+{
+	if (progress->open && progress->terminal)
+		fputs("\r\033[K", stderr);
+	progress->open = false;
+}
+
 void progress_abandon(struct progress *progress)
 {
 	if (progress->open && progress->terminal)

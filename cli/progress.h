@@ -23,6 +23,8 @@ void progress_step(struct progress *progress, const char *title, uint64_t total)
 /* Draws at most ten times a second. */
 void progress_update(struct progress *progress, uint64_t done);
 void progress_end(struct progress *progress);
+/* Nothing is left of the line: something better is printed. */
+void progress_clear(struct progress *progress);
 /* After a failure: leaves the line as it is. */
 void progress_abandon(struct progress *progress);
 

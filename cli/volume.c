@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* karuta volume check, export; and the table of all verbs for volumes. */
+/* karuta file check, export; and the table of all verbs for volumes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -259,8 +259,8 @@ static const struct option_spec key_option[] = {
 	{"key-fd", "N", "open descriptor that gives the key, 64 random bytes"},
 };
 
-const struct verb volume_verbs[] = {
-	{.noun = "volume",
+const struct verb file_verbs[] = {
+	{.noun = "file",
 	 .name = "create",
 	 .operands = "FILE",
 	 .operand_count = 1,
@@ -271,7 +271,7 @@ const struct verb volume_verbs[] = {
 	 .notes = "A key is never named by a file: --key-fd 5 5</dev/shm/key. Keep it: without it "
 		  "the data is lost.",
 	 .run = volume_create},
-	{.noun = "volume",
+	{.noun = "file",
 	 .name = "check",
 	 .operands = "FILE",
 	 .operand_count = 1,
@@ -279,13 +279,13 @@ const struct verb volume_verbs[] = {
 	 .options = key_option,
 	 .option_count = 1,
 	 .run = volume_check},
-	{.noun = "volume",
+	{.noun = "file",
 	 .name = "resize",
 	 .operands = "FILE SIZE",
 	 .operand_count = 2,
 	 .summary = "Makes a volume larger: one that no instance uses, never smaller.",
 	 .run = volume_resize},
-	{.noun = "volume",
+	{.noun = "file",
 	 .name = "clone",
 	 .operands = "FILE NEW",
 	 .operand_count = 2,
@@ -294,7 +294,7 @@ const struct verb volume_verbs[] = {
 	 .notes = "The clone has the same key. Who sees both files sees which blocks of them are "
 		  "the same.",
 	 .run = volume_clone},
-	{.noun = "volume",
+	{.noun = "file",
 	 .name = "export",
 	 .operands = "FILE RAW",
 	 .operand_count = 2,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * karuta volume clone: by sharing blocks where the file system can (ioctl_ficlone(2)), else by
+ * karuta file clone: by sharing blocks where the file system can (ioctl_ficlone(2)), else by
  * copying what is not a hole. The key is not needed: what is copied is cipher text.
  */
 #include <errno.h>

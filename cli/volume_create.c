@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * karuta volume create. The file has no name until it is whole and on the disk (O_TMPFILE), so an
+ * karuta file create. The file has no name until it is whole and on the disk (O_TMPFILE), so an
  * interrupted run leaves nothing, and giving it its name never overwrites another file.
  */
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* karuta volume resize, of one that no card serves; karuta-controller(8) has it for the others. */
+/* karuta file resize, of one that no card serves; karuta-controller(8) has it for the others. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#include "audit_chain.h"
+#include "trust/audit_chain.h"
 #include "audit_head.h"
 #include "base/error.h"
 

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "audit_chain.h"
+#include "trust/audit_chain.h"
 #include "base/error.h"
 
 #define AUDIT_ANCHOR_CALLER "controller"

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "audit_chain.h"
+#include "trust/audit_chain.h"
 #include "base/error.h"
 
 struct audit_found {

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "audit_chain.h"
+#include "trust/audit_chain.h"
 #include "base/error.h"
 
 #define AUDIT_NAME_SIZE 32u

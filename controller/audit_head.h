@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "audit_chain.h"
+#include "trust/audit_chain.h"
 
 #define AUDIT_HEAD_COPY 512u
 #define AUDIT_HEAD_SIZE (2 * AUDIT_HEAD_COPY)

@@ -70,7 +70,7 @@ static int fit_size(struct fitting *fitting, const struct card_spec *card, const
 		size = fitting->kit->size;
 	if (!size)
 		return error_set(error, EINVAL,
-				 "store %s is empty; make it with `karuta volume create`", path);
+				 "store %s is empty; make it with `karuta file create`", path);
 	if (size > there)
 		return error_set(error, EINVAL,
 				 "store %s holds %llu bytes, less than the size asked for (%llu)",

@@ -143,7 +143,7 @@ static void turn_sharing(struct slot *slot, uint64_t now)
 	     cannot_share(code)
 		     ? "its file and the snapshot cannot share blocks, which takes one file system "
 		       "that knows reflinks (btrfs, XFS); elsewhere stop the instance and use "
-		       "`karuta volume clone`"
+		       "`karuta file clone`"
 		     : strerror(code),
 	     now);
 }

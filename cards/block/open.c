@@ -27,7 +27,7 @@ static int open_path(const struct block_options *options, struct error *error)
 	if (errno == ENOENT && !create)
 		return error_set(error, ENOENT,
 				 "does not exist: give --size to make it, or take "
-				 "`karuta volume create`");
+				 "`karuta file create`");
 	return error_set(error, errno, "cannot be opened: %s%s", strerror(errno),
 			 errno == EINVAL && direct ? " (does its file system know --direct?)" : "");
 }

@@ -3,7 +3,7 @@
  * Errors. Inside a program a function returns 0 (or a count) or -errno. Where a person or another
  * program will read about it, the function takes a `struct error *` as well and fills in a text
  * that names the object and the remedy ("volume data: open /srv/data.vol: no such file; create it
- * with `karuta volume create`").
+ * with `karuta file create`").
  */
 #ifndef KARUTA_BASE_ERROR_H
 #define KARUTA_BASE_ERROR_H

@@ -17,5 +17,5 @@ debian_image() {
 	rm -f "$directory"/*
 	cp "$image/kernel" "$image/initrd" "$directory/"
 	head -c 64 /dev/urandom >"$directory/key"
-	karuta volume create "$directory/root.vol" --from-image "$name" --key-fd 5 5<"$directory/key"
+	karuta file create "$directory/root.vol" --from-image "$name" --key-fd 5 5<"$directory/key"
 }

@@ -17,8 +17,8 @@ facts() { karuta image show "$1" --json | jq -r "$2"; }
 in_image() { debugfs -R "cat $2" "$images/$1/root.img" 2>/dev/null; }
 
 # --- the command line ---
-check "--help tells all commands" sh -c 'karuta --help | grep -q "karuta volume create"'
-for verb in "image build" "image import" "image list" "image show" "image delete" "volume create" "volume check" "volume resize" "volume clone" "volume export"; do
+check "--help tells all commands" sh -c 'karuta --help | grep -q "karuta file create"'
+for verb in "image build" "image import" "image list" "image show" "image delete" "file create" "file check" "file resize" "file clone" "file export"; do
 	# shellcheck disable=SC2086
 	check "$verb --help" sh -c "karuta $verb --help | grep -q 'Usage: karuta $verb'"
 done
@@ -72,25 +72,25 @@ check "list shows all images" test "$(karuta image list --json | jq -r '.[].name
 check "delete removes one" sh -c 'karuta image delete packed && ! karuta image show packed'
 
 # --- volumes ---
-check "create: from an image" karuta volume create disk.vol --from-image whole --size 128M --key-fd 5 5<key
+check "create: from an image" karuta file create disk.vol --from-image whole --size 128M --key-fd 5 5<key
 check "the file is private" test "$(stat -c %a disk.vol)" = 600
 check "it is sparse" test "$(($(stat -c %b disk.vol) * 512))" -lt $((16 << 20))
-check "the right key is known" karuta volume check disk.vol --key-fd 5 5<key
-refuse "another key is told" "wrong key" karuta volume check disk.vol --key-fd 5 5<other
-check "export: the volume, decrypted" karuta volume export disk.vol clear.img --key-fd 5 5<key
+check "the right key is known" karuta file check disk.vol --key-fd 5 5<key
+refuse "another key is told" "wrong key" karuta file check disk.vol --key-fd 5 5<other
+check "export: the volume, decrypted" karuta file export disk.vol clear.img --key-fd 5 5<key
 check "begins with the image" cmp -n $((64 << 20)) clear.img whole.img
 check "and ends with zeros" cmp -i $((64 << 20)):0 -n $((64 << 20)) clear.img /dev/zero
 check "no plain text is on the disk" sh -c "grep -q 'a kernel.s neighbour' clear.img && ! grep -q 'a kernel.s neighbour' disk.vol"
-refuse "export does not overwrite" "File exists" karuta volume export disk.vol clear.img --key-fd 5 5<key
-refuse "create does not overwrite" "not overwritten" karuta volume create disk.vol --size 1G --key-fd 5 5<key
-refuse "a volume that is smaller than its image" "at least 64 MiB" karuta volume create small.vol --from-image whole --size 32M --key-fd 5 5<key
-refuse "a key that is too short" "too short" karuta volume create bad.vol --size 1G --key-fd 5 5<short
-refuse "a descriptor that is not open" "open descriptor" karuta volume create bad.vol --size 1G --key-fd 77
-check "without a size: 2" exits 2 karuta volume create bad.vol --key-fd 5 5<key
-check "an empty volume" karuta volume create empty.vol --size 1G --key-fd 5 5<key
+refuse "export does not overwrite" "File exists" karuta file export disk.vol clear.img --key-fd 5 5<key
+refuse "create does not overwrite" "not overwritten" karuta file create disk.vol --size 1G --key-fd 5 5<key
+refuse "a volume that is smaller than its image" "at least 64 MiB" karuta file create small.vol --from-image whole --size 32M --key-fd 5 5<key
+refuse "a key that is too short" "too short" karuta file create bad.vol --size 1G --key-fd 5 5<short
+refuse "a descriptor that is not open" "open descriptor" karuta file create bad.vol --size 1G --key-fd 77
+check "without a size: 2" exits 2 karuta file create bad.vol --key-fd 5 5<key
+check "an empty volume" karuta file create empty.vol --size 1G --key-fd 5 5<key
 check "takes no room" test "$(stat -c %b empty.vol)" -le 8
 check "refused volumes leave nothing" test "$(names ./*.vol)" = "./disk.vol ./empty.vol "
-(ulimit -f 4096 && trap '' XFSZ && karuta volume create full.vol --from-image whole --size 128M --key-fd 5 5<key) >full.log 2>&1
+(ulimit -f 4096 && trap '' XFSZ && karuta file create full.vol --from-image whole --size 128M --key-fd 5 5<key) >full.log 2>&1
 check "no room: said, and nothing is left" sh -c 'grep -q "File too large" full.log && ! ls full.vol .karuta-*'
 
 # --- builds that do not end ---

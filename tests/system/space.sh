@@ -13,8 +13,8 @@ truncate -s 512M shared.img
 { mkfs.btrfs -q shared.img && mount -o loop shared.img shared; } >mkfs.log 2>&1 || { skip space "no btrfs: $(tail -n 1 mkfs.log)"; exit 0; }
 cleanup umount "$scratch/shared"
 head -c 64 /dev/urandom >key
-karuta volume create shared/data.vol --size 64M --key-fd 5 5<key >/dev/null
-karuta volume create plain.vol --size 8M --key-fd 5 5<key >/dev/null
+karuta file create shared/data.vol --size 64M --key-fd 5 5<key >/dev/null
+karuta file create plain.vol --size 8M --key-fd 5 5<key >/dev/null
 
 make_disk_initramfs initrd <<'INIT'
 put() { printf '%-4096s' "$2" | dd of=$disk bs=4k count=1 seek="$1" oflag=direct conv=notrunc 2>/dev/null || echo "GUEST write failed"; }
@@ -70,7 +70,7 @@ for i in 1 2 3 4 5 6; do
 done
 check "6 snapshots are made while it writes ($taken)" test $taken = 6
 for i in 1 2 3 4 5 6; do
-	karuta volume export shared/snap$i.vol snap.raw --key-fd 5 5<key >/dev/null 2>&1 && consistent snap.raw && good=$((good + 1))
+	karuta file export shared/snap$i.vol snap.raw --key-fd 5 5<key >/dev/null 2>&1 && consistent snap.raw && good=$((good + 1))
 	rm -f snap.raw
 done >consistent.log
 check "each of them is of one instant ($good)" test $good = 6
@@ -78,17 +78,17 @@ check "they are not of the same one" test "$(sed 's/.*://' consistent.log | sort
 sed 's/^/# /' consistent.log snapshots
 check "the guest goes on" goes_on
 refuse "a snapshot does not overwrite" 'File exists' karuta-controller snapshot space data shared/snap1.vol
-refuse "another file system is refused, and what to do" 'cannot share blocks.*karuta volume clone' karuta-controller snapshot space data snap.vol
+refuse "another file system is refused, and what to do" 'cannot share blocks.*karuta file clone' karuta-controller snapshot space data snap.vol
 check "of which nothing is left" sh -c '! ls snap.vol .karuta-*'
 check "the guest goes on after what was refused" goes_on
-refuse "a volume in use is not cloned behind its card's back" 'in use' karuta volume clone shared/data.vol shared/clone.vol
-check "a snapshot is cloned, sharing its blocks" sh -c "karuta volume clone shared/snap1.vol shared/clone.vol | grep -q 'share their blocks'"
+refuse "a volume in use is not cloned behind its card's back" 'in use' karuta file clone shared/data.vol shared/clone.vol
+check "a snapshot is cloned, sharing its blocks" sh -c "karuta file clone shared/snap1.vol shared/clone.vol | grep -q 'share their blocks'"
 
 # --- another size ---
 check "resize" karuta-controller resize space data 96M
 check "the guest has it without a reboot, to the last block" wait_for 20 heard "sectors $((96 << 11))"
 refuse "it does not shrink" 'cannot be made smaller' karuta-controller resize space data 64M
-refuse "nor does its file, behind its back" 'in use' karuta volume resize shared/data.vol 128M
+refuse "nor does its file, behind its back" 'in use' karuta file resize shared/data.vol 128M
 kill_volume_card
 check "resize after a card's death, once it is back" wait_for 20 karuta-controller resize space data 112M
 check "the guest has it" wait_for 20 heard "sectors $((112 << 11))"
@@ -117,6 +117,6 @@ check "no error, timeout or reset in the guest's log" heard 'complains: 0'
 wait $controller
 check "power-off ends the instance with 0" test $? = 0
 check "the file has the size" test "$(stat -c %s shared/data.vol)" = $((144 << 20))
-check "the data is whole" sh -c "karuta volume export shared/data.vol raw --key-fd 5 5<key 2>/dev/null && test \"\$(dd if=raw bs=4k count=1 skip=$((144 * 256 - 1)) status=none | tr -d ' ')\" = end$((144 << 11))"
+check "the data is whole" sh -c "karuta file export shared/data.vol raw --key-fd 5 5<key 2>/dev/null && test \"\$(dd if=raw bs=4k count=1 skip=$((144 * 256 - 1)) status=none | tr -d ' ')\" = end$((144 << 11))"
 [ $failures = 0 ] || sed 's/^/# /' console notes snapshots | tail -n 200
 finish

@@ -387,7 +387,7 @@ static void copies_stay_in_the_image(void **state)
 
 static const struct verb *verb_named(const char *name)
 {
-	const struct verb *verb = volume_verbs;
+	const struct verb *verb = file_verbs;
 
 	while (strcmp(verb->name, name))
 		verb++;

@@ -82,6 +82,11 @@ static void who_may_not_is_refused(void **state)
 	assert_true(says("403") || says("admin"));
 	assert_int_equal(ADMIN("GET", "/v1/tokens", ""), 0);
 	assert_true(says("\"ann\"") && !says("sha256"));
+	assert_int_equal(
+		sh("echo '%s' | jq -e --arg id $(cat ann.id) '.items[] | select(.id == $id) | "
+		   ".name == \"ann\"'",
+		   output),
+		0);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(ADMIN("POST", "/v1/tokens",
 				       "-H 'Idempotency-Key: t1' " BODY(

@@ -7,10 +7,10 @@
  *
  * An entry's hash is SHA-384 over the 48 bytes of the hash before it (zeros before the first) and
  * the object's text. So a changed, removed, added or moved entry breaks the chain from there on;
- * where the chain has to end is in the head (audit_head.h).
+ * where the chain has to end is in the log's head.
  */
-#ifndef KARUTA_CONTROLLER_AUDIT_CHAIN_H
-#define KARUTA_CONTROLLER_AUDIT_CHAIN_H
+#ifndef KARUTA_TRUST_AUDIT_CHAIN_H
+#define KARUTA_TRUST_AUDIT_CHAIN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* karuta token ... */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "api.h"
+#include "base/base.h"
+#include "base/size.h"
+#include "cli.h"
+#include "item.h"
+#include "table.h"
+
+static int make_body(const struct invocation *call, json_t **body, struct error *error)
+{
+	const char *role = options_value(call, "role"), *days = options_value(call, "days");
+	uint64_t number = 0;
+
+	if (!role || (strcmp(role, "reader") != 0 && strcmp(role, "operator") != 0 &&
+		      strcmp(role, "admin") != 0)) {
+		error_set(error, EINVAL, "--role %.60s: wanted is reader, operator or admin",
+			  role ? role : "is missing");
+		return CLI_USAGE;
+	}
+	if (days && (size_parse(days, &number) || !number)) {
+		error_set(error, EINVAL, "--days %.60s: wanted is how many", days);
+		return CLI_USAGE;
+	}
+	*body = json_pack("{s:s, s:s}", "name", call->operands[0], "role", role);
+	if (days)
+		json_object_set_new(*body, "days", json_integer((json_int_t)number));
+	return 0;
+}
+
+static int token_create(struct api *api, const struct invocation *call, struct error *error)
+{
+	json_t *body = NULL, *token = NULL;
+	int result = make_body(call, &body, error);
+
+	if (!result)
+		result = api_ask(api, "POST", "/v1/tokens", body, &token, error);
+	if (!result && !item_print_json(call, token)) {
+		fprintf(stderr, "token %s of %s, which is not shown again:\n",
+			item_text(token, NULL, "id"), call->operands[0]);
+		puts(item_text(token, NULL, "token"));
+	}
+	json_decref(body);
+	json_decref(token);
+	return result;
+}
+
+/* Both are seconds since 1970; 0: it has no end. */
+static const char *end_of(char text[ITEM_TEXT], const json_t *item)
+{
+	time_t end = (time_t)item_number(item, NULL, "expires");
+	struct tm broken;
+
+	if (!end || !gmtime_r(&end, &broken) || !strftime(text, ITEM_TEXT, "%Y-%m-%d", &broken))
+		strcpy(text, "-");
+	return text;
+}
+
+static const char *age_of(char text[ITEM_TEXT], const json_t *item)
+{
+	return item_span(text, time(NULL) - (long long)item_number(item, NULL, "created"));
+}
+
+static int token_list(struct api *api, const struct invocation *call, struct error *error)
+{
+	static const char *const titles[] = {"ID", "NAME", "ROLE", "EXPIRES", "AGE"};
+	struct table table = {.titles = titles, .columns = ARRAY_LEN(titles)};
+	json_t *list, *item;
+	size_t i;
+	int result = api_list(api, "tokens", &list, error);
+
+	if (result || item_print_json(call, list))
+		return json_decref(list), result;
+	json_array_foreach(json_object_get(list, "items"), i, item)
+	{
+		char age[ITEM_TEXT], expires[ITEM_TEXT];
+		const char *const row[] = {
+			item_text(item, NULL, "id"), item_text(item, NULL, "name"),
+			item_text(item, NULL, "role"), end_of(expires, item), age_of(age, item)};
+
+		table_add(&table, row);
+	}
+	json_decref(list);
+	return table_print(&table, stdout);
+}
+
+static int token_delete(struct api *api, const struct invocation *call, struct error *error)
+{
+	return item_delete(api, call, "tokens", NULL, "token", error);
+}
+
+static const struct option_spec create_options[] = {
+	{"role", "ROLE", "reader, operator or admin"},
+	{"days", "N", "for which it is good"},
+};
+
+const struct verb token_verbs[] = {
+	{.noun = "token",
+	 .name = "create",
+	 .operands = "NAME",
+	 .operand_count = 1,
+	 .summary = "Makes a token for somebody who may use the plane, and prints it.",
+	 .options = create_options,
+	 .option_count = ARRAY_LEN(create_options),
+	 .ask = token_create},
+	{.noun = "token",
+	 .name = "list",
+	 .operands = "",
+	 .summary = "Shows all tokens, but not what they are.",
+	 .ask = token_list},
+	{.noun = "token",
+	 .name = "delete",
+	 .operands = "ID",
+	 .operand_count = 1,
+	 .summary = "Makes a token worthless at once.",
+	 .ask = token_delete},
+	{0},
+};
