@@ -30,8 +30,8 @@ static int find(const struct control_verb *verb, const char *name, size_t length
 /* What a word without a name is: the first that is wanted and not there. */
 static int find_next(const struct control_request *request)
 {
-	static const char *const order[] = {"instance", "card",	 "file",  "spec",
-					    "since",	"nonce", "reason"};
+	static const char *const order[] = {"instance", "card",	 "file",   "spec",
+					    "since",	"nonce", "reason", "certificate"};
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		int index = find(request->verb, order[i], strlen(order[i]));

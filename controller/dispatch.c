@@ -472,6 +472,8 @@ static const struct {
 	{"host", call_host},
 	{"evidence", call_evidence},
 	{"release", call_release},
+	{"renew-request", call_renew_request},
+	{"renew-install", call_renew_install},
 	{"make-volume", call_make_volume},
 	{"delete-volume", call_delete_volume},
 };

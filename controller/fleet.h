@@ -23,6 +23,7 @@
 #include "machine.h"
 #include "operations.h"
 #include "policy.h"
+#include "renewal.h"
 #include "snapshots.h"
 
 #define FLEET_UNITS BOOK_ENTRIES
@@ -80,6 +81,7 @@ struct fleet {
 	struct book book;
 	struct alarms alarms;
 	struct operations operations;
+	struct renewal *renewal;    /* the host's certificate */
 	struct wrap_pair *wrapping; /* what keys for this host are wrapped with */
 	bool wrapping_attested;	    /* the TPM knows it */
 	uint64_t last_ticket;

@@ -39,7 +39,7 @@ struct serve {
 	const char *state, *tpm;
 	struct tls_files tls_files;
 
-	SSL_CTX *tls;
+	struct renewal renewal;
 	char *files;
 	struct os_loop *loop;
 	int signals;
@@ -305,8 +305,7 @@ static int open_tls(struct serve *serve, struct error *error)
 
 	if (ret < 0)
 		return ret;
-	serve->tls = tls_context(&serve->tls_files, true, error);
-	return serve->tls ? 0 : -EINVAL;
+	return renewal_open(&serve->renewal, &serve->tls_files, error);
 }
 
 static int open_fleet(struct serve *serve, struct error *error)
@@ -316,8 +315,8 @@ static int open_fleet(struct serve *serve, struct error *error)
 	if (ret == 0)
 		ret = fleet_open(&serve->fleet, &serve->adopted, error);
 	if (ret == 0)
-		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->tls,
-				  serve->address, adopt_socket(&serve->adopted), error);
+		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->address,
+				  adopt_socket(&serve->adopted), error);
 	serve->fleet.socket = serve->server.socket;
 	if (ret == 0)
 		remember_all(&serve->fleet);
@@ -406,7 +405,7 @@ static void finish(struct serve *serve)
 	anchor_close(&serve->anchor);
 	fleet_free(&serve->fleet);
 	wrap_pair_free(serve->fleet.wrapping);
-	SSL_CTX_free(serve->tls);
+	renewal_close(&serve->renewal);
 	os_loop_destroy(serve->loop);
 	os_close(&serve->signals);
 	free(serve->files);
@@ -429,6 +428,7 @@ static struct serve *make_serve(void)
 	serve->fleet.audit = AUDIT_NONE;
 	serve->fleet.book = BOOK_NONE;
 	serve->fleet.alarms = ALARMS_NONE;
+	serve->fleet.renewal = &serve->renewal;
 	serve->fleet.answered = server_answered;
 	serve->fleet.context = &serve->server;
 	return serve;

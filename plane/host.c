@@ -73,6 +73,7 @@ void host_free(struct host *host)
 		pending->done(pending->context, NULL, &error);
 		free(pending);
 	}
+	ca_issued_free(&host->renewal.issued);
 	json_decref(host->report);
 	free(host);
 }
@@ -228,6 +229,7 @@ int host_turn(struct host *host, uint64_t now)
 		host->asking = ask(host) == 0;
 	if (!host->proving && now >= host->prove_at)
 		host->proving = prove(host, now) == 0;
+	host_renew(host, now);
 	if (!host->asking && host->ask_at > now)
 		next = min_u64(next, host->ask_at - now);
 	return (int)min_u64(next, (uint64_t)caller_turn(host->caller));

@@ -18,6 +18,7 @@
 
 #include "api.h"
 #include "base/base.h"
+#include "base/size.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/replace.h"
@@ -50,11 +51,22 @@ static int usage(FILE *to)
 	      "127.0.0.1)\n"
 	      "  --folder FOLDER        its state (default " DEFAULT_FOLDER ")\n"
 	      "  --release MANIFEST     a karuta.manifest that hosts may run; may be repeated\n"
+	      "  --certificate-life SECONDS  of hosts' certificates (7776000: 90 days)\n"
 	      "  --allow-unattested     use hosts that have no TPM as if they were trusted\n"
 	      "\n"
 	      "Exit code: 0 it was told to end, 1 it failed, 2 wrong usage.\n",
 	      to);
 	return to == stdout ? 0 : 2;
+}
+
+static bool read_life(struct plane *plane, const char *text)
+{
+	uint64_t seconds;
+
+	if (size_take(&text, false, &seconds) < 0 || *text || !seconds || seconds > CA_SECONDS_MAX)
+		return false;
+	plane->certificate_seconds = (int64_t)seconds;
+	return true;
 }
 
 /* 0, or an exit code + 1. */
@@ -66,6 +78,7 @@ static int read_options(struct options *options, struct plane *plane, int argc, 
 		{"folder", required_argument, NULL, 'f'},
 		{"release", required_argument, NULL, 'r'},
 		{"allow-unattested", no_argument, NULL, 'u'},
+		{"certificate-life", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -82,6 +95,8 @@ static int read_options(struct options *options, struct plane *plane, int argc, 
 			plane->names[plane->name_count++] = optarg;
 		else if (option == 'r' && options->manifest_count < EVIDENCE_RELEASES)
 			options->manifests[options->manifest_count++] = optarg;
+		else if (option == 'c' && read_life(plane, optarg))
+			continue;
 		else
 			return 1 + usage(option == 'h' ? stdout : stderr);
 	}
@@ -181,6 +196,8 @@ static int open_hosts(struct plane *plane, struct error *error)
 				    .store = plane->store,
 				    .events = &plane->events,
 				    .tls = plane->identity.tls,
+				    .ca = plane->identity.ca,
+				    .certificate_seconds = plane->certificate_seconds,
 				    .releases = &plane->releases,
 				    .policy = {.allow_unattested = plane->allow_unattested,
 					       .evidence_lasts = EVIDENCE_MS,
@@ -362,6 +379,7 @@ int main(int argc, char **argv)
 
 	if (!plane)
 		return 1;
+	plane->certificate_seconds = CA_SECONDS;
 	code = read_options(&options, plane, argc, argv);
 	if (code) {
 		free(plane);

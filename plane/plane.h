@@ -29,6 +29,7 @@ struct plane {
 	const char *names[PLANE_NAMES]; /* what it is called by */
 	size_t name_count;
 	bool allow_unattested;
+	int64_t certificate_seconds; /* that a host's is good for */
 	bool ending, failed;
 };
 

@@ -5,6 +5,10 @@
 
 #define TOKEN "$(cat plane/admin.token)"
 
+/* Two seconds after it is made, a third of the life is left of a certificate that began five
+ * minutes before (ca.h, CA_SKEW). */
+#define CERTIFICATE_LIFE "153"
+
 static pid_t plane_pid;
 static int plane_port;
 
@@ -27,7 +31,8 @@ static void start_plane(void)
 		if (chdir(folder) < 0 || !freopen("plane.notes", "w", stderr))
 			_exit(90);
 		execl("./karuta-plane", "karuta-plane", "--listen", listen, "--folder", "plane",
-		      "--release", "karuta.manifest", "--allow-unattested", NULL);
+		      "--release", "karuta.manifest", "--allow-unattested", "--certificate-life",
+		      CERTIFICATE_LIFE, NULL);
 		_exit(92);
 	}
 	for (unsigned i = 0; i < SECONDS * 20; i++) {
@@ -107,6 +112,29 @@ static void an_enrolled_host_is_used(void **state)
 	/* The token was good once. */
 	assert_int_equal(ADMIN("GET", "/v1/hosts/h1", ""), 0);
 	assert_false(says("karuta-enrol-"));
+}
+
+static void a_certificate_is_renewed_in_time(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SECONDS * 10; i++) {
+		if (ADMIN("GET", "/v1/events", "") == 0 && says("it has a new certificate"))
+			break;
+		usleep(100000);
+	}
+	assert_true(says("\"renewed\""));
+	assert_int_equal(ADMIN("GET", "/v1/hosts/h1", ""), 0);
+	/* What is served with, and what is known of it, is one and the same, and is another. */
+	assert_int_equal(
+		sh("echo '%s' | jq -r .status.certificate.serial >known; echo | openssl s_client "
+		   "-connect 127.0.0.1:%d -alpn karuta/1 -CAfile plane/ca.pem 2>/dev/null | "
+		   "openssl "
+		   "x509 -noout -serial | tr A-F a-f | sed 's/serial=//' | cmp - known && "
+		   "openssl verify -CAfile plane/ca.pem host.pem && ! cmp -s host.pem "
+		   "etc/host.pem && ! cmp -s host.key etc/host.key",
+		   output, port),
+		0);
+	await_host("unattested");
 }
 
 static void requests_are_carried_out_once(void **state)
@@ -263,6 +291,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_enrolled_host_is_used),
+		cmocka_unit_test(a_certificate_is_renewed_in_time),
 		cmocka_unit_test(requests_are_carried_out_once),
 		cmocka_unit_test(what_makes_no_sense_is_named),
 		cmocka_unit_test(who_may_not_is_refused),

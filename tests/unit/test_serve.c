@@ -165,6 +165,7 @@ static void roles_are_kept(void **state)
 				    : !strcmp(verb->name, "snapshot")	 ? "r card file"
 				    : !strcmp(verb->name, "resize")	 ? "r card size=4096"
 				    : !strcmp(verb->name, "make-volume") ? "r size=4096"
+				    : strstr(verb->name, "renew")	 ? "host.pem"
 				    : verb->argument_count > 1		 ? "r card"
 									 : "r";
 
