@@ -25,6 +25,7 @@
 #include "policy.h"
 #include "renewal.h"
 #include "snapshots.h"
+#include "standstill.h"
 
 #define FLEET_UNITS BOOK_ENTRIES
 
@@ -91,6 +92,7 @@ struct fleet {
 	struct host_update update;
 	unsigned adopted; /* so many go on from another controller */
 	bool ending;	  /* nothing is launched any more */
+	struct standstill standstill;
 	/* An operation is done. */
 	void (*answered)(void *context, const struct operation *operation);
 	void *context;
@@ -99,6 +101,9 @@ struct fleet {
 /* Opens the book; has a unit for each instance in it, none of which is live but those that go on
  * from another controller. */
 int fleet_open(struct fleet *fleet, struct adopted *adopted, struct error *error);
+/* That the wrapping key is this host's is put into its event log, where there is a TPM. Without a
+ * place there it is as good; nobody can tell from a quote whose it is then. */
+void fleet_attest_wrapping(struct fleet *fleet);
 /* In a free place; NULL: out of memory. */
 struct unit *fleet_add_unit(struct fleet *fleet, unsigned index, const char *name);
 /* Starts those that are to run and are not live; what another controller has had goes on as it
