@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -19,6 +17,7 @@
 #include "api.h"
 #include "base/base.h"
 #include "base/size.h"
+#include "confine.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/replace.h"
@@ -260,19 +259,6 @@ static int take_signals(struct plane *plane, int *fd, struct error *error)
 	return ret < 0 ? error_set(error, -ret, "signals: %s", strerror(-ret)) : 0;
 }
 
-/* A descriptor for each connection; and its secrets are in no dump. */
-static int confine(struct error *error)
-{
-	struct rlimit files;
-
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return error_set(error, errno, "limits: %s", strerror(errno));
-	files.rlim_cur = files.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-		return error_set(error, errno, "limits: %s", strerror(errno));
-	return 0;
-}
-
 static void tell(const struct error *error)
 {
 	fprintf(stderr, "karuta-plane: %s\n", error->text);
@@ -337,7 +323,7 @@ static void until_end(struct plane *plane)
 static int start(struct plane *plane, const struct options *options, int *signals,
 		 struct error *error)
 {
-	int ret = confine(error);
+	int ret = confine_memory(error);
 
 	plane->enrolments.plane = plane;
 	if (ret == 0)
@@ -347,12 +333,14 @@ static int start(struct plane *plane, const struct options *options, int *signal
 	if (ret == 0)
 		ret = allow_releases(plane, options, error);
 	if (ret == 0)
+		ret = confine_user(options->folder, error);
+	if (ret == 0)
 		ret = open_state(plane, options, error);
 	if (ret == 0)
 		ret = open_hosts(plane, error);
 	if (ret == 0)
 		ret = open_http(plane, options, error);
-	return ret;
+	return ret == 0 ? confine(options->folder, error) : ret;
 }
 
 /* Clients first: what they wait for is answered. */
