@@ -50,7 +50,8 @@ static int usage(FILE *to)
 	      "127.0.0.1)\n"
 	      "  --folder FOLDER        its state (default " DEFAULT_FOLDER ")\n"
 	      "  --release MANIFEST     a karuta.manifest that hosts may run; may be repeated\n"
-	      "  --certificate-life SECONDS  of hosts' certificates (7776000: 90 days)\n"
+	      "  --certificate-life SECONDS\n"
+	      "                         of hosts' certificates (7776000: 90 days)\n"
 	      "  --allow-unattested     use hosts that have no TPM as if they were trusted\n"
 	      "\n"
 	      "Exit code: 0 it was told to end, 1 it failed, 2 wrong usage.\n",
