@@ -359,9 +359,12 @@ static void show_result(const json_t *result)
 {
 	const char *wrapping = json_string_value(json_object_get(result, "wrapping"));
 	const char *console = json_string_value(json_object_get(result, "console"));
+	const char *request = json_string_value(json_object_get(result, "request"));
 
 	if (wrapping)
 		printf("%s\n", wrapping);
+	else if (request)
+		printf("%s", request);
 	else if (console)
 		show_console(console);
 	else if (json_object_get(result, "instances"))

@@ -30,8 +30,9 @@ static int find(const struct control_verb *verb, const char *name, size_t length
 /* What a word without a name is: the first that is wanted and not there. */
 static int find_next(const struct control_request *request)
 {
-	static const char *const order[] = {"instance", "card",	 "file",   "from",  "spec",
-					    "since",	"nonce", "reason", "image", "part"};
+	static const char *const order[] = {"instance", "card",	 "file",       "from",
+					    "spec",	"since", "nonce",      "reason",
+					    "image",	"part",	 "certificate"};
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		int index = find(request->verb, order[i], strlen(order[i]));

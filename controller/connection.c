@@ -101,7 +101,7 @@ static void begin_handshake(struct connection *connection)
 		return;
 	}
 	server_admit_handshake(connection->server);
-	connection->ssl = SSL_new(connection->server->tls);
+	connection->ssl = SSL_new(connection->server->fleet->renewal->tls);
 	if (!connection->ssl || SSL_set_fd(connection->ssl, connection->fd) != 1) {
 		connection_end(connection);
 		return;

@@ -364,7 +364,8 @@ static int call_off(struct call *call)
 	int ret;
 
 	call->unit = fleet_find_any(call->fleet, call->target);
-	if (!call->unit || call->unit->live || call->unit->wait == UNIT_RESTS)
+	if (!call->unit || call->unit->live ||
+	    (call->unit->wait == UNIT_RESTS && !call->unit->entry.wanted))
 		return 1;
 	ret = call_accept(call);
 	if (ret == 0)
@@ -472,6 +473,8 @@ static const struct {
 	{"host", call_host},
 	{"evidence", call_evidence},
 	{"release", call_release},
+	{"renew-request", call_renew_request},
+	{"renew-install", call_renew_install},
 	{"make-volume", call_make_volume},
 	{"copy-volume", call_copy_volume},
 	{"delete-volume", call_delete_volume},
@@ -570,6 +573,8 @@ static int run_request(struct call *call, const struct tls_peer *peer, const uin
 		name_instance(call);
 	if (ret == 0)
 		ret = check_role(call, peer);
+	if (ret == 0)
+		ret = standstill_check(call->fleet, call->request.verb, &call->error);
 	if (ret == 0)
 		ret = call->request.verb->changes ? run_operation(call) : run_verb(call);
 	if (ret < 0 && !call->accepted)

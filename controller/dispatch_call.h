@@ -44,6 +44,8 @@ int call_update_host(struct call *call);
 int call_host(struct call *call);
 int call_evidence(struct call *call);
 int call_release(struct call *call);
+int call_renew_request(struct call *call);
+int call_renew_install(struct call *call);
 int call_make_volume(struct call *call);
 int call_copy_volume(struct call *call);
 int call_delete_volume(struct call *call);

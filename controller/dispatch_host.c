@@ -191,6 +191,9 @@ int call_release(struct call *call)
 	if (ret == 0)
 		ret = quarantine_end(&state, call->who, reason, &call->error);
 	state_close(&state);
+	/* It may be over, and have left the host at a standstill. */
+	if (call->fleet->standstill.is_on && (ret == 0 || ret == -ENOENT))
+		ret = standstill_end(call->fleet, &call->error);
 	snprintf(text, sizeof(text), "the quarantine is over");
 	if (ret == 0)
 		fleet_finish(call->fleet, call->operation, 0, text);

@@ -291,7 +291,9 @@ static int add_entry(struct fleet *fleet, unsigned index, struct book_entry *ent
 		unit->wait = UNIT_FAILED;
 	}
 	snprintf(unit->outcome, sizeof(unit->outcome), "%s",
-		 error.code ? error.text : "not started since the controller was");
+		 error.code		   ? error.text
+		 : fleet->standstill.is_on ? "not started: the host is in quarantine"
+					   : "not started since the controller was");
 	return 0;
 }
 
@@ -333,7 +335,7 @@ int fleet_open(struct fleet *fleet, struct adopted *adopted, struct error *error
 	int ret = book_open(&fleet->book, programs_state(), error);
 
 	if (ret == 0)
-		ret = programs_load_book(entries, &count, !first, error);
+		ret = programs_load_book(entries, &count, !first || fleet->standstill.is_on, error);
 	/* Instances that run go on without it: nothing can be started or written down. */
 	if (ret < 0 && !first) {
 		fprintf(stderr, "karuta-controller: %s\n", error->text);
@@ -349,6 +351,20 @@ int fleet_open(struct fleet *fleet, struct adopted *adopted, struct error *error
 	if (ret == 0)
 		fleet->adopted = adopt_fleet(adopted, fleet);
 	return ret;
+}
+
+void fleet_attest_wrapping(struct fleet *fleet)
+{
+	struct error why = {0};
+	int ret;
+
+	if (!programs_tpm())
+		return;
+	ret = programs_note("wrapping-key", wrap_pair_public(fleet->wrapping), WRAP_PUBLIC_SIZE,
+			    &why);
+	fleet->wrapping_attested = ret == 0;
+	if (ret < 0)
+		fprintf(stderr, "karuta-controller: no quote has the wrapping key: %s\n", why.text);
 }
 
 /* ---- turning ---- */

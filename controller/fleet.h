@@ -24,7 +24,9 @@
 #include "machine.h"
 #include "operations.h"
 #include "policy.h"
+#include "renewal.h"
 #include "snapshots.h"
+#include "standstill.h"
 
 #define FLEET_UNITS BOOK_ENTRIES
 
@@ -81,6 +83,7 @@ struct fleet {
 	struct book book;
 	struct alarms alarms;
 	struct operations operations;
+	struct renewal *renewal;    /* the host's certificate */
 	struct wrap_pair *wrapping; /* what keys for this host are wrapped with */
 	bool wrapping_attested;	    /* the TPM knows it */
 	uint64_t last_ticket;
@@ -91,6 +94,7 @@ struct fleet {
 	struct host_update update;
 	unsigned adopted; /* so many go on from another controller */
 	bool ending;	  /* nothing is launched any more */
+	struct standstill standstill;
 	/* An operation is done. */
 	void (*answered)(void *context, const struct operation *operation);
 	void *context;
@@ -99,6 +103,9 @@ struct fleet {
 /* Opens the book; has a unit for each instance in it, none of which is live but those that go on
  * from another controller. */
 int fleet_open(struct fleet *fleet, struct adopted *adopted, struct error *error);
+/* That the wrapping key is this host's is put into its event log, where there is a TPM. Without a
+ * place there it is as good; nobody can tell from a quote whose it is then. */
+void fleet_attest_wrapping(struct fleet *fleet);
 /* In a free place; NULL: out of memory. */
 struct unit *fleet_add_unit(struct fleet *fleet, unsigned index, const char *name);
 /* Starts those that are to run and are not live; what another controller has had goes on as it

@@ -191,6 +191,25 @@ int host_must_be_released(const char *state, const char *tpm, struct error *erro
 	return ret;
 }
 
+int host_look_first(const char *state, const char *tpm, struct error *error)
+{
+	char mark[QUARANTINE_TEXT_MAX] = "";
+	struct programs_host host;
+	struct error other;
+	int ret = host_must_be_released(state, tpm, error);
+
+	if (ret == 0 || quarantine_read(state, mark, sizeof(mark), &other) < 0 || !mark[0])
+		return ret;
+	fprintf(stderr, "karuta-controller: %s\n", error->text);
+	ret = programs_verify_own(&host, &other);
+	if (ret < 0) {
+		*error = other;
+		return ret;
+	}
+	tell(&host);
+	return 1;
+}
+
 void host_look_again(const char *state, const char *tpm)
 {
 	struct programs_host host;

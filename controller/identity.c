@@ -169,6 +169,19 @@ int identity_read(struct identity *identity, EVP_PKEY *key, const char *name,
 	return ret;
 }
 
+int identity_read_next(struct identity *identity, EVP_PKEY *key, const char *name,
+		       const struct control_value *certificate, X509_STORE *authority,
+		       struct error *error)
+{
+	STACK_OF(X509) *found = read_certificates(certificate, 1);
+
+	*identity = (struct identity){.key = key, .certificate = found ? sk_X509_pop(found) : NULL};
+	sk_X509_free(found);
+	if (!identity->certificate)
+		return error_set(error, EINVAL, "certificate: must be one, in PEM");
+	return check(identity, name, authority, error);
+}
+
 void identity_free(struct identity *identity)
 {
 	X509_free(identity->certificate);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -17,11 +18,12 @@
 #define NEW		  ".new"
 #define MODE_SECRET	  0600
 #define MODE_PUBLIC	  0644
+#define FILE_SIZE_MAX	  65536u
 
 /* A file in an open folder. */
 struct place {
 	int folder;
-	char name[16], beside[16 + sizeof(NEW)];
+	char name[NAME_MAX + 1], beside[NAME_MAX + sizeof(NEW)];
 };
 
 static struct place make_place(int folder, const char *name)
@@ -31,6 +33,21 @@ static struct place make_place(int folder, const char *name)
 	snprintf(place.name, sizeof(place.name), "%s", name);
 	snprintf(place.beside, sizeof(place.beside), "%s" NEW, name);
 	return place;
+}
+
+/* Its folder is to be closed. */
+static int find_place(struct place *place, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	char folder[PATH_MAX];
+	int length = slash ? (int)(slash - path) + 1 : 0;
+
+	*place = (struct place){.folder = -1};
+	if (!name[0] || strlen(name) + strlen(NEW) > NAME_MAX || length >= PATH_MAX)
+		return -ENAMETOOLONG;
+	snprintf(folder, sizeof(folder), "%.*s", length, path);
+	*place = make_place(open(length ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), name);
+	return place->folder < 0 ? -errno : 0;
 }
 
 /* ---- writing ---- */
@@ -160,4 +177,121 @@ int identity_write_first(const struct identity *identity, const char *folder, st
 		drop(&certificate);
 	}
 	return ret < 0 ? error_set(error, -ret, "%s: %s", folder, strerror(-ret)) : 0;
+}
+
+/* ---- the next ones ---- */
+
+bool identity_is_file(const char *path)
+{
+	return strncmp(path, "fd:", 3) != 0;
+}
+
+/* The whole of a file, to read PEM from; NULL: it cannot be had. */
+static BIO *read_file(int folder, const char *name)
+{
+	CLEANUP_CLOSE int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	BIO *bio = BIO_new(BIO_s_secmem());
+	uint8_t bytes[FILE_SIZE_MAX];
+	ssize_t length = file < 0 ? -1 : os_read_full(file, bytes, sizeof(bytes));
+
+	if (bio && (length <= 0 || BIO_write(bio, bytes, (int)length) != (int)length)) {
+		BIO_free(bio);
+		bio = NULL;
+	}
+	explicit_bzero(bytes, sizeof(bytes));
+	return bio;
+}
+
+/* No password is to be asked for: one that is empty is wrong. */
+static bool is_pair(const struct place *key, int folder, const char *certificate)
+{
+	BIO *secret = read_file(key->folder, key->name);
+	BIO *public = read_file(folder, certificate);
+	EVP_PKEY *one = secret ? PEM_read_bio_PrivateKey(secret, NULL, NULL, (void *)"") : NULL;
+	X509 *other = public ? PEM_read_bio_X509(public, NULL, NULL, (void *)"") : NULL;
+	bool fits = one && other && X509_check_private_key(other, one) == 1;
+
+	EVP_PKEY_free(one);
+	X509_free(other);
+	BIO_free(secret);
+	BIO_free(public);
+	ERR_clear_error();
+	return fits;
+}
+
+static int mend(const struct place *key, const struct place *certificate)
+{
+	int ret;
+
+	if (is_pair(key, certificate->folder, certificate->name))
+		return 0;
+	if (!is_pair(key, certificate->folder, certificate->beside))
+		return -EINVAL;
+	ret = take_name(certificate);
+	return ret == 0 ? sync_folder(certificate) : ret;
+}
+
+/* What was begun is not needed, whatever pair is there. */
+static int mend_and_clear(const struct place *key, const struct place *certificate)
+{
+	int ret = mend(key, certificate);
+
+	if (ret == 0) {
+		drop(key);
+		drop(certificate);
+	}
+	return ret;
+}
+
+/* The certificate stays beside when the key has its name: it is all that fits that. */
+static int replace(const struct identity *identity, const struct place *key,
+		   const struct place *certificate)
+{
+	int ret = write_beside(key, MODE_SECRET, put_key, identity);
+
+	if (ret == 0)
+		ret = write_beside(certificate, MODE_PUBLIC, put_certificate, identity);
+	if (ret == 0)
+		ret = sync_folder(certificate);
+	if (ret == 0)
+		ret = take_name(key);
+	if (ret < 0) {
+		drop(key);
+		drop(certificate);
+		return ret;
+	}
+	ret = sync_folder(key);
+	if (ret == 0)
+		ret = take_name(certificate);
+	return ret == 0 ? sync_folder(certificate) : ret;
+}
+
+static int at_places(const struct identity *identity, const char *key, const char *certificate,
+		     struct error *error)
+{
+	struct place keys, certificates = {.folder = -1};
+	int ret = find_place(&keys, key);
+
+	if (ret == 0)
+		ret = find_place(&certificates, certificate);
+	if (ret == 0)
+		ret = mend_and_clear(&keys, &certificates);
+	if (ret == 0 && identity)
+		ret = replace(identity, &keys, &certificates);
+	os_close(&keys.folder);
+	os_close(&certificates.folder);
+	if (ret == -EINVAL)
+		return error_set(error, EINVAL, "%s is not the key of %s", key, certificate);
+	return ret < 0 ? error_set(error, -ret, "%s, %s: %s", key, certificate, strerror(-ret)) : 0;
+}
+
+int identity_write_next(const struct identity *identity, const char *key, const char *certificate,
+			struct error *error)
+{
+	return at_places(identity, key, certificate, error);
+}
+
+int identity_mend(const char *key, const char *certificate, struct error *error)
+{
+	return at_places(NULL, key, certificate, error);
 }

@@ -176,10 +176,10 @@ int keeper_become(int argc, char **argv, const struct tls_files *files, const ch
 		return ret;
 	find_passed(&start, files);
 	start.end = free_number(&start);
-	keeper = programs_open("karuta-keeper", MANIFEST_CONTROLLER, error);
+	keeper = programs_open_own("karuta-keeper", error);
 	if (keeper < 0)
 		return keeper;
-	controller = programs_open("karuta-controller", MANIFEST_CONTROLLER, error);
+	controller = programs_open_own("karuta-controller", error);
 	if (controller < 0)
 		return controller;
 	add_keeper(&words, &start, controller);

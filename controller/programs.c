@@ -29,6 +29,7 @@ static struct programs_host verified;
 struct look {
 	struct state state;
 	struct tpm *tpm; /* NULL: not attested */
+	bool marked;	 /* it is in a quarantine, which is known, and to which nothing is added */
 	struct manifest manifest;
 };
 
@@ -143,12 +144,26 @@ static int refuse(struct look *look, const char *what, const struct measured *me
 	return -error->code;
 }
 
+/* What is wrong begins a quarantine, but in one. */
+static int suspicious(struct look *look, const char *what, const struct measured *measured,
+		      const struct trust_digest *expected, struct error *error)
+{
+	return look->marked ? refuse(look, what, measured, error)
+			    : suspect_program(&look->state, what, measured, expected, error);
+}
+
 static int open_tpm(struct look *look, struct error *error)
 {
 	int ret = tpm_path ? tpm_open(&look->tpm, tpm_path, error) : 0;
 
 	if (ret == 0 && look->tpm)
 		ret = attest_follow(look->tpm, &look->state, error);
+	/* It does not know this log, and will not any more. */
+	if (ret == -EBADMSG && look->marked) {
+		tpm_close(look->tpm);
+		look->tpm = NULL;
+		return 0;
+	}
 	return ret == -EBADMSG ? suspect_events(&look->state, error) : ret;
 }
 
@@ -189,7 +204,7 @@ static int believe(struct look *look, const struct measured *text, struct error 
 
 	if (ret == -EPERM || ret == -EBADMSG) {
 		error_prefix(error, PROGRAMS_MANIFEST);
-		return suspect_program(&look->state, PROGRAMS_MANIFEST, text, NULL, error);
+		return suspicious(look, PROGRAMS_MANIFEST, text, NULL, error);
 	}
 	if (ret == 0)
 		ret = check_manifest(look, error);
@@ -207,7 +222,7 @@ static int read_manifest(struct look *look, int file, struct error *error)
 
 	if (ret == -EFBIG) {
 		error_set(error, EPERM, "%s: bigger than any", PROGRAMS_MANIFEST);
-		return suspect_program(&look->state, PROGRAMS_MANIFEST, &text, NULL, error);
+		return suspicious(look, PROGRAMS_MANIFEST, &text, NULL, error);
 	}
 	if (ret < 0)
 		error_set(error, -ret, "%s: %s", PROGRAMS_MANIFEST, strerror(-ret));
@@ -223,15 +238,17 @@ static int look_at_state(struct look *look, bool in_quarantine, struct error *er
 
 	if (ret == 0 && !in_quarantine)
 		ret = quarantine_check(&look->state, error);
+	else if (ret == 0)
+		look->marked = quarantine_check(&look->state, NULL) < 0;
 	if (ret == 0)
 		ret = suspect_load_state(&look->state, error);
 	return ret < 0 ? ret : open_tpm(look, error);
 }
 
 /* `file`: the manifest; stays the caller's. */
-static int look_begin(struct look *look, int file, struct error *error)
+static int look_begin(struct look *look, int file, bool in_quarantine, struct error *error)
 {
-	int ret = look_at_state(look, false, error);
+	int ret = look_at_state(look, in_quarantine, error);
 
 	return ret < 0 ? ret : read_manifest(look, file, error);
 }
@@ -293,7 +310,7 @@ static int forged(struct look *look, const struct manifest_file *listed,
 {
 	error_set(error, EPERM, "%s is not what release %" PRIu64 " has under this name",
 		  listed->name, look->manifest.release);
-	return suspect_program(&look->state, listed->name, measured, &listed->digest, error);
+	return suspicious(look, listed->name, measured, &listed->digest, error);
 }
 
 static int compare(struct look *look, const struct manifest_file *listed,
@@ -359,10 +376,18 @@ static int verify_book(struct look *look, struct error *error)
 	return ret;
 }
 
-static int verify_all(struct look *look, bool again, struct error *error)
-{
-	int ret = again ? 0 : verify_self(look, error);
+enum verify_what {
+	VERIFY_ALL,
+	VERIFY_OTHERS, /* but the controller */
+	VERIFY_SELF,   /* in a quarantine too */
+};
 
+static int verify_those(struct look *look, enum verify_what what, struct error *error)
+{
+	int ret = what == VERIFY_OTHERS ? 0 : verify_self(look, error);
+
+	if (what == VERIFY_SELF)
+		return ret;
 	for (size_t i = 0; ret == 0 && i < look->manifest.file_count; i++)
 		ret = verify_listed(look, &look->manifest.files[i], error);
 	if (ret == 0)
@@ -372,7 +397,7 @@ static int verify_all(struct look *look, bool again, struct error *error)
 	return ret;
 }
 
-static int verify(struct programs_host *host, bool again, struct error *error)
+static int verify(struct programs_host *host, enum verify_what what, struct error *error)
 {
 	CLEANUP_CLOSE int manifest = own_manifest(error);
 	uint64_t begun = os_now();
@@ -384,11 +409,11 @@ static int verify(struct programs_host *host, bool again, struct error *error)
 	look = look_make();
 	if (!look)
 		return error_set(error, ENOMEM, "out of memory");
-	ret = look_begin(look, manifest, error);
+	ret = look_begin(look, manifest, what == VERIFY_SELF, error);
 	if (ret == 0)
-		ret = verify_all(look, again, error);
+		ret = verify_those(look, what, error);
 	*host = (struct programs_host){.release = look->manifest.release,
-				       .count = look->manifest.file_count,
+				       .count = what == VERIFY_SELF ? 1 : look->manifest.file_count,
 				       .attested = look->tpm != NULL,
 				       .development = trusted_key_is_development};
 	ret = look_end(look, ret, error);
@@ -400,12 +425,17 @@ static int verify(struct programs_host *host, bool again, struct error *error)
 
 int programs_verify(struct programs_host *host, struct error *error)
 {
-	return verify(host, false, error);
+	return verify(host, VERIFY_ALL, error);
 }
 
 int programs_verify_again(struct programs_host *host, struct error *error)
 {
-	return verify(host, true, error);
+	return verify(host, VERIFY_OTHERS, error);
+}
+
+int programs_verify_own(struct programs_host *host, struct error *error)
+{
+	return verify(host, VERIFY_SELF, error);
 }
 
 int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, bool again,
@@ -481,7 +511,8 @@ static int take(struct measured *measured, int ret)
 	return sealed;
 }
 
-int programs_open(const char *program, enum manifest_role role, struct error *error)
+static int open_installed(const char *program, enum manifest_role role, bool in_quarantine,
+			  struct error *error)
 {
 	CLEANUP_CLOSE int manifest = own_manifest(error);
 	struct measured measured = MEASURED_NONE;
@@ -493,10 +524,24 @@ int programs_open(const char *program, enum manifest_role role, struct error *er
 	look = look_make();
 	if (!look)
 		return error_set(error, ENOMEM, "out of memory");
-	ret = look_begin(look, manifest, error);
+	ret = look_begin(look, manifest, in_quarantine, error);
 	if (ret == 0)
 		ret = take_installed(look, program, role, &measured, error);
 	return take(&measured, look_end(look, ret, error));
+}
+
+int programs_open(const char *program, enum manifest_role role, struct error *error)
+{
+	return open_installed(program, role, false, error);
+}
+
+int programs_open_own(const char *program, struct error *error)
+{
+	int file = open_installed(program, MANIFEST_CONTROLLER, true, error);
+	struct error other;
+
+	/* A quarantine that has begun here may be for something else. */
+	return file == -EPERM ? open_installed(program, MANIFEST_CONTROLLER, true, &other) : file;
 }
 
 /* ---- anywhere ---- */
@@ -573,7 +618,7 @@ int programs_open_path(const char *path, const char *program, enum manifest_role
 	look = look_make();
 	if (!look)
 		return error_set(error, ENOMEM, "out of memory");
-	ret = look_begin(look, manifest, error);
+	ret = look_begin(look, manifest, false, error);
 	if (ret == 0)
 		ret = measure_given(file, path, &measured, error);
 	if (ret == 0)

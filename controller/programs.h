@@ -42,8 +42,11 @@ int programs_verify(struct programs_host *host, struct error *error);
 /* The same for a controller that goes on where another was: the keeper has it as it was measured,
  * and the installed release may be another by now. */
 int programs_verify_again(struct programs_host *host, struct error *error);
+/* Of a host in a quarantine, which nothing is added to: this very program is what the manifest
+ * lists. */
+int programs_verify_own(struct programs_host *host, struct error *error);
 /* The book of the host's instances (book.h), measured; the caller's. `again`: for a controller that
- * goes on where another was, in a quarantine too. */
+ * goes on where another was, or is started in a quarantine. */
 int programs_load_book(struct book_entry entries[BOOK_ENTRIES], size_t *count, bool again,
 		       struct error *error);
 /* Where the controller's program was started from, for one that is executed from memory. */
@@ -62,7 +65,10 @@ const char *programs_signer(const struct programs_host *host);
 /* A measured program to execute: beside the controller's own executable, or in ../libexec/karuta
  * from there. The caller's, or -errno. Measuring builds (mark.h) are refused even if listed. */
 int programs_open(const char *program, enum manifest_role role, struct error *error);
-/* The same, anywhere: it must be `program` in the manifest beside it, or in ours if there is none.
+/* Of the controller itself, for its own start: in a quarantine too. */
+int programs_open_own(const char *program, struct error *error);
+/* As programs_open(), anywhere: it must be `program` in the manifest beside it, or in ours if there
+ * is none.
  */
 int programs_open_path(const char *path, const char *program, enum manifest_role role,
 		       struct error *error);

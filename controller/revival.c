@@ -287,7 +287,7 @@ int revival_turn(struct unit *unit)
 {
 	uint64_t now = os_now();
 
-	if (unit->wait != UNIT_RESTARTS || unit->fleet->ending)
+	if (unit->wait != UNIT_RESTARTS || unit->fleet->ending || unit->fleet->standstill.is_on)
 		return IDLE_PAUSE_MS;
 	if (now < unit->start_at)
 		return (int)min_u64((unit->start_at - now) / NS_PER_MS + 1, IDLE_PAUSE_MS);

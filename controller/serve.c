@@ -39,7 +39,7 @@ struct serve {
 	const char *state, *tpm;
 	struct tls_files tls_files;
 
-	SSL_CTX *tls;
+	struct renewal renewal;
 	char *files;
 	struct os_loop *loop;
 	int signals;
@@ -224,7 +224,8 @@ static int open_audit(struct serve *serve, struct error *error)
 {
 	struct audit_record record = {.verb = "serve",
 				      .object = "host",
-				      .text = adopt_is_first(&serve->adopted)
+				      .text = serve->fleet.standstill.is_on ? "in quarantine"
+					      : adopt_is_first(&serve->adopted)
 						      ? "accepted"
 						      : "goes on with all that runs"};
 	char who[32];
@@ -242,21 +243,14 @@ static int open_audit(struct serve *serve, struct error *error)
 	return ret == 0 ? audit_write(&serve->fleet.audit, &record, error) : ret;
 }
 
-/* Made anew at each start. Without a place in the event log it is as good; nobody can tell from a
- * quote whose it is then. */
+/* Made anew at each start. */
 static int make_wrapping(struct serve *serve, struct error *error)
 {
-	struct error why = {0};
 	int ret = wrap_pair_make(&serve->fleet.wrapping, error);
 
-	if (ret < 0 || !serve->tpm)
-		return ret;
-	ret = programs_note("wrapping-key", wrap_pair_public(serve->fleet.wrapping),
-			    WRAP_PUBLIC_SIZE, &why);
-	serve->fleet.wrapping_attested = ret == 0;
-	if (ret < 0)
-		fprintf(stderr, "karuta-controller: no quote has the wrapping key: %s\n", why.text);
-	return 0;
+	if (ret == 0)
+		fleet_attest_wrapping(&serve->fleet);
+	return ret;
 }
 
 /* Certificates first, before anything of ours is open: a descriptor that was not given cannot be
@@ -305,8 +299,7 @@ static int open_tls(struct serve *serve, struct error *error)
 
 	if (ret < 0)
 		return ret;
-	serve->tls = tls_context(&serve->tls_files, true, error);
-	return serve->tls ? 0 : -EINVAL;
+	return renewal_open(&serve->renewal, &serve->tls_files, error);
 }
 
 static int open_fleet(struct serve *serve, struct error *error)
@@ -316,12 +309,29 @@ static int open_fleet(struct serve *serve, struct error *error)
 	if (ret == 0)
 		ret = fleet_open(&serve->fleet, &serve->adopted, error);
 	if (ret == 0)
-		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->tls,
-				  serve->address, adopt_socket(&serve->adopted), error);
+		ret = server_open(&serve->server, &serve->fleet, serve->loop, serve->address,
+				  adopt_socket(&serve->adopted), error);
 	serve->fleet.socket = serve->server.socket;
 	if (ret == 0)
 		remember_all(&serve->fleet);
 	return ret;
+}
+
+/* What runs goes on, whatever is found. */
+static int look_at_host(struct serve *serve, struct error *error)
+{
+	int ret;
+
+	if (!adopt_is_first(&serve->adopted)) {
+		host_look_again(serve->state, serve->tpm);
+		return 0;
+	}
+	ret = host_look_first(serve->state, serve->tpm, error);
+	if (ret <= 0)
+		return ret;
+	standstill_begin(&serve->fleet.standstill, error);
+	*error = (struct error){0};
+	return 0;
 }
 
 static int start(struct serve *serve, char **argv, struct error *error)
@@ -330,10 +340,8 @@ static int start(struct serve *serve, char **argv, struct error *error)
 
 	if (ret == 0)
 		ret = open_tls(serve, error);
-	if (ret == 0 && adopt_is_first(&serve->adopted))
-		ret = host_must_be_released(serve->state, serve->tpm, error);
-	else if (ret == 0)
-		host_look_again(serve->state, serve->tpm);
+	if (ret == 0)
+		ret = look_at_host(serve, error);
 	if (ret == 0)
 		ret = make_wrapping(serve, error);
 	if (ret == 0)
@@ -349,6 +357,8 @@ static int start(struct serve *serve, char **argv, struct error *error)
 		ret = open_fleet(serve, error);
 	if (ret == 0)
 		ret = confine(serve->tpm, error);
+	if (ret == 0 && !adopt_is_first(&serve->adopted))
+		standstill_go_on(&serve->fleet);
 	if (ret == 0 && !adopt_is_first(&serve->adopted))
 		fprintf(stderr, "karuta-controller: %u instances go on\n", serve->fleet.adopted);
 	adopt_free(&serve->adopted);
@@ -387,12 +397,14 @@ static void replace_keeper(struct serve *serve)
 static void until_end(struct serve *serve)
 {
 	keep_ready();
-	fleet_resume(&serve->fleet);
+	if (!serve->fleet.standstill.is_on)
+		fleet_resume(&serve->fleet);
 	while (!serve->fleet.ending || !fleet_is_empty(&serve->fleet)) {
 		int pause;
 
 		replace_keeper(serve);
 		pause = fleet_turn(&serve->fleet);
+		pause = (int)min_u64((uint64_t)pause, (uint64_t)standstill_turn(&serve->fleet));
 		pause = (int)min_u64((uint64_t)pause, (uint64_t)server_turn(&serve->server));
 		pause = (int)min_u64((uint64_t)pause,
 				     (uint64_t)anchor_turn(&serve->anchor, os_now()));
@@ -406,7 +418,7 @@ static void finish(struct serve *serve)
 	anchor_close(&serve->anchor);
 	fleet_free(&serve->fleet);
 	wrap_pair_free(serve->fleet.wrapping);
-	SSL_CTX_free(serve->tls);
+	renewal_close(&serve->renewal);
 	os_loop_destroy(serve->loop);
 	os_close(&serve->signals);
 	free(serve->files);
@@ -429,6 +441,7 @@ static struct serve *make_serve(void)
 	serve->fleet.audit = AUDIT_NONE;
 	serve->fleet.book = BOOK_NONE;
 	serve->fleet.alarms = ALARMS_NONE;
+	serve->fleet.renewal = &serve->renewal;
 	serve->fleet.answered = server_answered;
 	serve->fleet.context = &serve->server;
 	return serve;

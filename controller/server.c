@@ -140,7 +140,7 @@ static void ask_again(struct server *server)
 
 int server_look(struct server *server, struct error *error)
 {
-	int ret = revoked_look(&server->revoked, server->tls, error);
+	int ret = revoked_look(&server->revoked, server->fleet->renewal->tls, error);
 
 	server->look = os_now() + NS_PER_S;
 	if (ret > 0)
@@ -224,14 +224,13 @@ static void on_newcomer(void *context, int socket, uint32_t events)
 
 /* ---- the whole ---- */
 
-int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop, SSL_CTX *tls,
+int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop,
 		const char *address, int kept, struct error *error)
 {
 	int ret;
 
 	server->fleet = fleet;
 	server->loop = loop;
-	server->tls = tls;
 	for
 		EACH(connection, server)
 	connection->fd = -1;

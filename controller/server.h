@@ -62,7 +62,6 @@ struct connection {
 struct server {
 	struct fleet *fleet;
 	struct os_loop *loop;
-	SSL_CTX *tls;
 	struct revoked revoked;
 	uint64_t look; /* when `revoked` is looked at again */
 	int socket;
@@ -73,9 +72,8 @@ struct server {
 };
 
 /* Listens, at `kept` if a controller before has had it open (else -1); `revoked` is set before.
- * `address` is "[HOST]:PORT" or "HOST:PORT". `tls` stays the caller's. The server must not move
- * afterwards. */
-int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop, SSL_CTX *tls,
+ * `address` is "[HOST]:PORT" or "HOST:PORT". The server must not move afterwards. */
+int server_open(struct server *server, struct fleet *fleet, struct os_loop *loop,
 		const char *address, int kept, struct error *error);
 /* Deadlines. Returns after how many ms there may be another. */
 int server_turn(struct server *server);

@@ -26,8 +26,9 @@
 #define CA_REQUEST_MAX	 4096u /* bytes of PEM */
 #define CA_SERIAL_SIZE	 33u   /* hexadecimal digits, terminated */
 #define CA_YEARS	 10u   /* of its own certificate */
-#define CA_DAYS		 90u   /* of a host's, and of the plane's own */
-#define CA_DAYS_MAX	 825u
+#define CA_DAY		 INT64_C(86400)
+#define CA_SECONDS	 (90 * CA_DAY) /* of a host's, and of the plane's own */
+#define CA_SECONDS_MAX	 (825 * CA_DAY)
 #define CA_SKEW		 300 /* seconds that a holder's clock may be slow */
 
 struct ca;
@@ -62,7 +63,7 @@ struct ca_want {
 	const char *const *addresses; /* of what serves: numbers or names, one at least */
 	size_t address_count;
 	int64_t now;
-	unsigned days;
+	int64_t seconds; /* that it is good for */
 };
 
 struct ca_issued {

@@ -13,8 +13,7 @@
 #include "base/name.h"
 #include "ca_inside.h"
 
-#define SECONDS_A_DAY INT64_C(86400)
-#define LABEL_MAX     63u /* RFC 1035, 2.3.4 */
+#define LABEL_MAX 63u /* RFC 1035, 2.3.4 */
 
 /* ---- what is wanted ---- */
 
@@ -95,8 +94,9 @@ static int check(const struct ca *ca, const struct ca_want *want, struct error *
 	if (!unit_of(want))
 		return error_set(error, EINVAL, "%s: the role must be reader, operator or admin",
 				 want->name);
-	if (!want->days || want->days > CA_DAYS_MAX)
-		return error_set(error, EINVAL, "%s: 1 to %u days", want->name, CA_DAYS_MAX);
+	if (want->seconds <= 0 || want->seconds > CA_SECONDS_MAX)
+		return error_set(error, EINVAL, "%s: good for 1 to %lld seconds", want->name,
+				 (long long)CA_SECONDS_MAX);
 	if (want->now >= ca->not_after)
 		return error_set(error, EKEYEXPIRED, "the authority's own certificate has expired");
 	return check_addresses(want, error);
@@ -120,7 +120,7 @@ static bool add_addresses(X509 *certificate, const struct ca *ca, const struct c
 static bool fill(X509 *certificate, const struct ca *ca, const struct ca_want *want, EVP_PKEY *key)
 {
 	const char *use = want->kind == CA_CLIENT ? "clientAuth" : "serverAuth";
-	int64_t end = want->now + want->days * SECONDS_A_DAY;
+	int64_t end = want->now + want->seconds;
 
 	return X509_set_version(certificate, X509_VERSION_3) == 1 && ca_set_serial(certificate) &&
 	       ca_set_name(X509_get_subject_name(certificate), want->name, unit_of(want)) &&

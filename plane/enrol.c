@@ -188,7 +188,7 @@ static int issue(struct enrolment *enrolment, const struct control_answer *answe
 				     .addresses = enrolment->setup.addresses,
 				     .address_count = enrolment->setup.address_count,
 				     .now = time(NULL),
-				     .days = CA_DAYS};
+				     .seconds = enrolment->setup.certificate_seconds};
 	json_t *object =
 		json_loadb(answer->result, answer->result_length, JSON_REJECT_DUPLICATES, NULL);
 	const char *request = NULL;

@@ -28,6 +28,7 @@ struct enrolment_setup {
 	const struct ca *ca;
 	const char *const *addresses; /* that the certificate is for (ca.h); they and `ca` stay */
 	size_t address_count;
+	int64_t certificate_seconds; /* that it is good for */
 	struct os_loop *loop;
 };
 

@@ -40,9 +40,7 @@ static int store_outcome(struct enrolling *enrolling, const struct ca_issued *is
 	if (ret == 0 && issued) {
 		ret = doc_set(doc, "status.enrolled", json_true());
 		if (ret == 0)
-			ret = doc_set(doc, "status.certificate",
-				      json_pack("{s:s,s:I}", "serial", issued->serial, "ends",
-						(json_int_t)issued->not_after));
+			ret = doc_set(doc, "status.certificate", hosts_certificate(issued));
 	}
 	if (ret == 0)
 		ret = doc_set(doc, "status.state",
@@ -113,6 +111,8 @@ int enrolments_begin(struct enrolments *enrolments, const json_t *host,
 						.ca = enrolments->plane->identity.ca,
 						.addresses = enrolling->addresses,
 						.address_count = 1,
+						.certificate_seconds =
+							enrolments->plane->certificate_seconds,
 						.loop = enrolments->plane->loop};
 
 		ret = enrolment_begin(&setup, on_done, enrolling, &enrolling->enrolment, error);

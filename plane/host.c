@@ -82,6 +82,7 @@ void host_free(struct host *host)
 		free(pending);
 	}
 	json_decref(host->labels);
+	ca_issued_free(&host->renewal.issued);
 	json_decref(host->report);
 	free(host);
 }
@@ -237,6 +238,7 @@ int host_turn(struct host *host, uint64_t now)
 		host->asking = ask(host) == 0;
 	if (!host->proving && now >= host->prove_at)
 		host->proving = prove(host, now) == 0;
+	host_renew(host, now);
 	if (!host->asking && host->ask_at > now)
 		next = min_u64(next, host->ask_at - now);
 	return (int)min_u64(next, (uint64_t)caller_turn(host->caller));

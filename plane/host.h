@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One host: hosts.h keeps them. host.c asks it, host_judge.c stores what that comes to. */
+/* One host: hosts.h keeps them. host.c asks it, host_judge.c stores what that comes to,
+ * host_renew.c has its certificate renewed. */
 #ifndef KARUTA_PLANE_HOST_H
 #define KARUTA_PLANE_HOST_H
 
@@ -26,6 +27,15 @@ struct pending {
 	void *context;
 };
 
+/* Of its certificate; seconds since 1970. */
+struct renewal {
+	int64_t begins, ends;
+	uint64_t at;		   /* ms: not before */
+	bool asking;		   /* an answer is under way */
+	struct ca_issued issued;   /* the next one, while it is sent */
+	char why[ERROR_TEXT_SIZE]; /* it was not renewed last; "": it was */
+};
+
 struct host {
 	struct hosts *hosts;
 	struct host *next;
@@ -43,8 +53,9 @@ struct host {
 	char key[2 * 256 + 1];	      /* its TPM's, "": none was seen yet */
 	char silent[ERROR_TEXT_SIZE]; /* why there was no answer last */
 	char wrong[EVIDENCE_WHY_MAX]; /* what its evidence differs in; "": nothing */
-	json_t *labels;		      /* of its document */
-	json_t *report;		      /* its last answer; NULL: none yet */
+	struct renewal renewal;
+	json_t *labels; /* of its document */
+	json_t *report; /* its last answer; NULL: none yet */
 	struct pending *pending;
 	unsigned pending_count;
 };
@@ -60,6 +71,9 @@ int host_ask(struct host *host, const struct control_request *request, unsigned 
 	     call_done_fn done, void *context, struct error *error);
 /* Asks what it is time for. Returns ms until the next time. */
 int host_turn(struct host *host, uint64_t now);
+
+/* host_renew.c: asks for it if it is time, and the host may be used. */
+void host_renew(struct host *host, uint64_t now);
 
 /* host_judge.c: what is known now, judged; what has changed is stored. */
 void host_judge(struct host *host, uint64_t now);

@@ -14,6 +14,8 @@ void host_recall(struct host *host, const json_t *doc)
 	snprintf(host->key, sizeof(host->key), "%s", doc_text(doc, "status.attestation_key"));
 	host->evidence.has_tpm = host->key[0] != '\0';
 	host->evidence.quarantined = doc_member(doc, "status.quarantined") == json_true();
+	host->renewal.begins = (int64_t)doc_number(doc, "status.certificate.begins");
+	host->renewal.ends = (int64_t)doc_number(doc, "status.certificate.ends");
 }
 
 /* What people read: the host's own word for a quarantine first. */

@@ -2,7 +2,8 @@
 /*
  * The hosts of the fleet, as they are now: each is asked every HOSTS_ASK_MS what it is and has,
  * and now and then for evidence of that, whose nonce is made here. What that says is judged
- * (core/trust.h), and a change of the verdict is stored, with an event.
+ * (core/trust.h), and a change of the verdict is stored, with an event. One that may be used is
+ * given another certificate when a third of the life of its own is left.
  *
  * The plane calls, hosts answer. One that does not answer holds up nobody else.
  */
@@ -12,6 +13,7 @@
 #include <jansson.h>
 #include <openssl/ssl.h>
 
+#include "ca.h"
 #include "call/call.h"
 #include "core/trust.h"
 #include "doc.h"
@@ -21,6 +23,7 @@
 
 #define HOSTS_ASK_MS	  1000u
 #define HOSTS_EVIDENCE_MS 30000u
+#define HOSTS_RENEW_MS	  60000u /* between two tries to renew a certificate */
 #define HOSTS_MOST	  1000u
 #define HOSTS_STATES	  (TRUST_TRUSTED + 1u)
 
@@ -30,7 +33,9 @@ struct hosts_setup {
 	struct os_loop *loop;
 	struct store *store;
 	struct events *events;
-	SSL_CTX *tls; /* the plane's certificate as a caller */
+	SSL_CTX *tls;	     /* the plane's certificate as a caller */
+	const struct ca *ca; /* of the hosts' certificates */
+	int64_t certificate_seconds;
 	struct trust_policy policy;
 	const struct evidence_policy *releases;
 };
@@ -51,6 +56,9 @@ void hosts_show(struct hosts *hosts, json_t *doc);
 
 /* How many there are of each state. */
 void hosts_count(const struct hosts *hosts, unsigned counts[HOSTS_STATES]);
+
+/* What is stored of a host's certificate: {"serial", "begins", "ends"}, seconds since 1970. */
+json_t *hosts_certificate(const struct ca_issued *issued);
 
 /* Of a host that there is not: unreachable. */
 struct trust_verdict hosts_verdict(const struct hosts *hosts, const char *name);

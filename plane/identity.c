@@ -115,9 +115,12 @@ static int issue(struct identity *identity, const char *const *names, size_t nam
 				 .addresses = names,
 				 .address_count = name_count,
 				 .now = now,
-				 .days = CA_DAYS};
-	struct ca_want caller = {
-		.kind = CA_CLIENT, .name = NAME, .role = "admin", .now = now, .days = CA_DAYS};
+				 .seconds = CA_SECONDS};
+	struct ca_want caller = {.kind = CA_CLIENT,
+				 .name = NAME,
+				 .role = "admin",
+				 .now = now,
+				 .seconds = CA_SECONDS};
 	struct tls_files files = {.authority = ca_certificate(identity->ca), .are_texts = true};
 	struct identity made = {.ca = identity->ca};
 	int ret = ca_issue_own(identity->ca, &server, &made.server, error);

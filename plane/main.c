@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -18,6 +16,8 @@
 
 #include "api.h"
 #include "base/base.h"
+#include "base/size.h"
+#include "confine.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/replace.h"
@@ -51,11 +51,23 @@ static int usage(FILE *to)
 	      "127.0.0.1)\n"
 	      "  --folder FOLDER        its state (default " DEFAULT_FOLDER ")\n"
 	      "  --release MANIFEST     a karuta.manifest that hosts may run; may be repeated\n"
+	      "  --certificate-life SECONDS\n"
+	      "                         of hosts' certificates (7776000: 90 days)\n"
 	      "  --allow-unattested     use hosts that have no TPM as if they were trusted\n"
 	      "\n"
 	      "Exit code: 0 it was told to end, 1 it failed, 2 wrong usage.\n",
 	      to);
 	return to == stdout ? 0 : 2;
+}
+
+static bool read_life(struct plane *plane, const char *text)
+{
+	uint64_t seconds;
+
+	if (size_take(&text, false, &seconds) < 0 || *text || !seconds || seconds > CA_SECONDS_MAX)
+		return false;
+	plane->certificate_seconds = (int64_t)seconds;
+	return true;
 }
 
 /* 0, or an exit code + 1. */
@@ -67,6 +79,7 @@ static int read_options(struct options *options, struct plane *plane, int argc, 
 		{"folder", required_argument, NULL, 'f'},
 		{"release", required_argument, NULL, 'r'},
 		{"allow-unattested", no_argument, NULL, 'u'},
+		{"certificate-life", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
@@ -83,6 +96,8 @@ static int read_options(struct options *options, struct plane *plane, int argc, 
 			plane->names[plane->name_count++] = optarg;
 		else if (option == 'r' && options->manifest_count < EVIDENCE_RELEASES)
 			options->manifests[options->manifest_count++] = optarg;
+		else if (option == 'c' && read_life(plane, optarg))
+			continue;
 		else
 			return 1 + usage(option == 'h' ? stdout : stderr);
 	}
@@ -215,6 +230,8 @@ static int open_hosts(struct plane *plane, struct error *error)
 				    .store = plane->store,
 				    .events = &plane->events,
 				    .tls = plane->identity.tls,
+				    .ca = plane->identity.ca,
+				    .certificate_seconds = plane->certificate_seconds,
 				    .releases = &plane->releases,
 				    .policy = {.allow_unattested = plane->allow_unattested,
 					       .evidence_lasts = EVIDENCE_MS,
@@ -275,19 +292,6 @@ static int take_signals(struct plane *plane, int *fd, struct error *error)
 	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	ret = *fd < 0 ? -errno : os_loop_add(plane->loop, *fd, EPOLLIN, on_signal, plane);
 	return ret < 0 ? error_set(error, -ret, "signals: %s", strerror(-ret)) : 0;
-}
-
-/* A descriptor for each connection; and its secrets are in no dump. */
-static int confine(struct error *error)
-{
-	struct rlimit files;
-
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return error_set(error, errno, "limits: %s", strerror(errno));
-	files.rlim_cur = files.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-		return error_set(error, errno, "limits: %s", strerror(errno));
-	return 0;
 }
 
 static void tell(const struct error *error)
@@ -369,7 +373,7 @@ static void until_end(struct plane *plane)
 static int start(struct plane *plane, const struct options *options, int *signals,
 		 struct error *error)
 {
-	int ret = confine(error);
+	int ret = confine_memory(error);
 
 	if (ret == 0)
 		ret = kek_use_locked_memory(error);
@@ -381,6 +385,8 @@ static int start(struct plane *plane, const struct options *options, int *signal
 	if (ret == 0)
 		ret = allow_releases(plane, options, error);
 	if (ret == 0)
+		ret = confine_user(options->folder, error);
+	if (ret == 0)
 		ret = open_state(plane, options, error);
 	if (ret == 0)
 		ret = open_hosts(plane, error);
@@ -388,7 +394,7 @@ static int start(struct plane *plane, const struct options *options, int *signal
 		ret = open_fleet(plane, options, error);
 	if (ret == 0)
 		ret = open_http(plane, options, error);
-	return ret;
+	return ret == 0 ? confine(options->folder, error) : ret;
 }
 
 /* Clients first: what they wait for is answered. */
@@ -422,6 +428,7 @@ int main(int argc, char **argv)
 
 	if (!plane)
 		return 1;
+	plane->certificate_seconds = CA_SECONDS;
 	code = read_options(&options, plane, argc, argv);
 	if (code) {
 		free(plane);

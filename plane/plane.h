@@ -38,6 +38,7 @@ struct plane {
 	size_t name_count;
 	bool allow_unattested;
 	bool rewrapping; /* keys may be wrapped under a key that is to go */
+	int64_t certificate_seconds; /* that a host's is good for */
 	bool ending, failed;
 };
 

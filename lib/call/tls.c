@@ -211,6 +211,22 @@ SSL_CTX *tls_context(const struct tls_files *files, bool server, struct error *e
 	return NULL;
 }
 
+SSL_CTX *tls_context_again(SSL_CTX *before, X509 *certificate, EVP_PKEY *key, struct error *error)
+{
+	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+
+	if (context && set_up(context, true) &&
+	    SSL_CTX_use_certificate(context, certificate) == 1 &&
+	    SSL_CTX_use_PrivateKey(context, key) == 1) {
+		SSL_CTX_set1_cert_store(context, SSL_CTX_get_cert_store(before));
+		return context;
+	}
+	SSL_CTX_free(context);
+	ERR_clear_error();
+	error_set(error, ENOMEM, "TLS cannot be set up");
+	return NULL;
+}
+
 /* ---- the other end ---- */
 
 /* There is exactly one of the kind, and it looks like a name. */
@@ -265,11 +281,19 @@ int tls_peer(const SSL *ssl, struct tls_peer *peer, struct error *error)
 	return 0;
 }
 
-int tls_own_name(const SSL *ssl, char name[TLS_NAME_MAX + 1], struct error *error)
+static int own_name(const X509 *certificate, char name[TLS_NAME_MAX + 1], struct error *error)
 {
-	const X509 *certificate = SSL_get_certificate(ssl);
-
 	if (certificate && subject_part(X509_get_subject_name(certificate), NID_commonName, name))
 		return 0;
 	return error_set(error, EINVAL, "our own certificate has no name (CN)");
+}
+
+int tls_own_name(const SSL *ssl, char name[TLS_NAME_MAX + 1], struct error *error)
+{
+	return own_name(SSL_get_certificate(ssl), name, error);
+}
+
+int tls_context_name(const SSL_CTX *context, char name[TLS_NAME_MAX + 1], struct error *error)
+{
+	return own_name(SSL_CTX_get0_certificate(context), name, error);
 }

@@ -30,10 +30,14 @@ struct tls_peer {
 
 /* NULL with the error set. The caller's, SSL_CTX_free(). */
 SSL_CTX *tls_context(const struct tls_files *files, bool server, struct error *error);
+/* The same for a server that has another certificate now; whom it believes, lists of the revoked
+ * among it, is what `before` believes. */
+SSL_CTX *tls_context_again(SSL_CTX *before, X509 *certificate, EVP_PKEY *key, struct error *error);
 /* Who is at the other end of a finished handshake. */
 int tls_peer(const SSL *ssl, struct tls_peer *peer, struct error *error);
 /* What the other end will call us. */
 int tls_own_name(const SSL *ssl, char name[TLS_NAME_MAX + 1], struct error *error);
+int tls_context_name(const SSL_CTX *context, char name[TLS_NAME_MAX + 1], struct error *error);
 const char *tls_role_name(enum control_role role);
 /* What went wrong last, in OpenSSL's words; empties its queue. */
 void tls_why(char *text, size_t size);

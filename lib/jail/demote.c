@@ -75,6 +75,18 @@ static int drop_capabilities(struct error *error)
 	return 0;
 }
 
+/* Without root the bounding set stays: with no new privileges there is no way to what is in it. */
+int jail_give_up(struct error *error)
+{
+	const struct rlimit none = {0, 0};
+	int ret;
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return limit_failed(error, "core size");
+	ret = geteuid() ? 0 : drop_bounding_set(error);
+	return ret == 0 ? drop_capabilities(error) : ret;
+}
+
 /*
  * The kernel forgets the parent-death signal when ids change (prctl(2), PR_SET_PDEATHSIG): it is
  * set again. A parent that died in between can no longer be told from one that lives, except by

@@ -13,6 +13,7 @@
 #ifndef KARUTA_JAIL_JAIL_H
 #define KARUTA_JAIL_JAIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -48,5 +49,21 @@ int jail_isolate(struct error *error);
 #define JAIL_USER_BASE 0x6f000000u
 int jail_demote(uid_t user, const struct jail_limits *limits, struct error *error);
 int jail_filter(const struct jail_syscall *allow, size_t count, struct error *error);
+
+/*
+ * For a program that is called over the network and keeps files, and so cannot have an empty root:
+ * in the place of the first two steps
+ *
+ *   jail_give_up  no capabilities, none to gain, no new privileges, no dumps; the user stays
+ *   jail_files    what it can open, make or remove is beneath these, and nothing else; of this
+ *                 thread, and those that it begins
+ */
+struct jail_place {
+	const char *path;
+	bool write; /* also make and remove; else read */
+};
+
+int jail_give_up(struct error *error);
+int jail_files(const struct jail_place *places, size_t count, struct error *error);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "cbor.h"
+#include "enrol.h"
 
 #define TEXT(argument, size)                                                                       \
 	{                                                                                          \
@@ -57,6 +58,18 @@ const struct control_verb control_verbs[] = {
 	 true,
 	 1,
 	 {TEXT("reason", 200)}},
+	{"renew-request",
+	 "a request for the host's next certificate, for a key that the host makes",
+	 CONTROL_ADMIN,
+	 false,
+	 0,
+	 {{0}}},
+	{"renew-install",
+	 "the certificate for it, in PEM; who connects is shown it from then on",
+	 CONTROL_ADMIN,
+	 true,
+	 1,
+	 {TEXT("certificate", ENROL_CERTIFICATE_MAX)}},
 	{"wrapping",
 	 "the public key that keys for this host are wrapped with",
 	 CONTROL_OPERATOR,

@@ -52,7 +52,7 @@ static void request(const uint8_t *data, size_t size)
 				     .addresses = addresses,
 				     .address_count = 1,
 				     .now = 1800000000,
-				     .days = CA_DAYS};
+				     .seconds = CA_SECONDS};
 	struct ca_issued issued;
 	struct error error = {0};
 

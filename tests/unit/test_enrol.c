@@ -112,6 +112,7 @@ static struct enrolment *begin_enrolment(const uint8_t *key, unsigned seconds,
 					      .ca = ca,
 					      .addresses = addresses,
 					      .address_count = 1,
+					      .certificate_seconds = CA_SECONDS,
 					      .loop = loop};
 	struct enrolment *enrolment;
 
@@ -217,7 +218,7 @@ static void sign_request(struct peer *peer, const struct ca *by, enum ca_kind ki
 				     .addresses = addresses,
 				     .address_count = kind == CA_CLIENT ? 0 : 1,
 				     .now = time(NULL),
-				     .days = 1};
+				     .seconds = CA_DAY};
 	struct error error = {0};
 	char pem[4096];
 	size_t length = 0;
@@ -297,8 +298,11 @@ static void a_host_is_enrolled_with_files_that_openssl_takes(void **state)
 
 static void give_client(const char *role)
 {
-	const struct ca_want want = {
-		.kind = CA_CLIENT, .name = role, .role = role, .now = time(NULL), .days = 1};
+	const struct ca_want want = {.kind = CA_CLIENT,
+				     .name = role,
+				     .role = role,
+				     .now = time(NULL),
+				     .seconds = CA_DAY};
 	struct ca_issued issued;
 	struct error error;
 	char name[32];

@@ -18,6 +18,29 @@ static void an_enrolled_host_is_used(void **state)
 	assert_false(says("karuta-enrol-"));
 }
 
+static void a_certificate_is_renewed_in_time(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SECONDS * 10; i++) {
+		if (ADMIN("GET", "/v1/events", "") == 0 && says("it has a new certificate"))
+			break;
+		usleep(100000);
+	}
+	assert_true(says("\"renewed\""));
+	assert_int_equal(ADMIN("GET", "/v1/hosts/h1", ""), 0);
+	/* What is served with, and what is known of it, is one and the same, and is another. */
+	assert_int_equal(
+		sh("echo '%s' | jq -r .status.certificate.serial >known; echo | openssl s_client "
+		   "-connect 127.0.0.1:%d -alpn karuta/1 -CAfile plane/ca.pem 2>/dev/null | "
+		   "openssl "
+		   "x509 -noout -serial | tr A-F a-f | sed 's/serial=//' | cmp - known && "
+		   "openssl verify -CAfile plane/ca.pem host.pem && ! cmp -s host.pem "
+		   "etc/host.pem && ! cmp -s host.key etc/host.key",
+		   output, port),
+		0);
+	await_host("unattested");
+}
+
 static void requests_are_carried_out_once(void **state)
 {
 	(void)state;
@@ -194,6 +217,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_enrolled_host_is_used),
+		cmocka_unit_test(a_certificate_is_renewed_in_time),
 		cmocka_unit_test(requests_are_carried_out_once),
 		cmocka_unit_test(what_makes_no_sense_is_named),
 		cmocka_unit_test(who_may_not_is_refused),

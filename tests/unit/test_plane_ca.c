@@ -90,7 +90,7 @@ static struct ca_want host(void)
 				.addresses = addresses,
 				.address_count = ARRAY_LEN(addresses),
 				.now = now,
-				.days = CA_DAYS};
+				.seconds = CA_SECONDS};
 }
 
 static int issue_host(const struct ca_want *want, struct ca_issued *issued, struct error *error)
@@ -217,16 +217,17 @@ static void what_is_wanted_is_checked(void **state)
 	want.name = "h1/OU=admin";
 	assert_int_equal(issue_host(&want, &issued, &error), -EINVAL);
 	want = host();
-	want.days = 0;
+	want.seconds = 0;
 	assert_int_equal(issue_host(&want, &issued, &error), -EINVAL);
 	want = (struct ca_want){
-		.kind = CA_CLIENT, .name = "a", .role = "host", .now = now, .days = 1};
+		.kind = CA_CLIENT, .name = "a", .role = "host", .now = now, .seconds = CA_DAY};
 	assert_int_equal(ca_issue_own(ca, &want, &issued, &error), -EINVAL);
 }
 
 static void a_client_calls_with_its_role_and_serves_nowhere(void **state)
 {
-	struct ca_want want = {.kind = CA_CLIENT, .name = "alice", .now = now, .days = 30};
+	struct ca_want want = {
+		.kind = CA_CLIENT, .name = "alice", .now = now, .seconds = 30 * CA_DAY};
 	struct ca_issued issued;
 	struct error error = {0};
 

@@ -275,7 +275,6 @@ static void a_book_that_was_changed_is_not_used(void **state)
 	assert_int_equal(sh("cp state/web.instance good; stat -c %%s good"), 0);
 	for (int i = 0, length = atoi(output); i < 3; i++) {
 		int at = i == 0 ? 0 : i == 1 ? length - 1 : length * i / 5;
-		pid_t pid;
 
 		assert_int_equal(sh("cp good state/web.instance; rm -f ran; python3 - %d <<'END'\n"
 				    "import sys\n"
@@ -286,8 +285,10 @@ static void a_book_that_was_changed_is_not_used(void **state)
 				    "f.write(bytes([b]))\nEND\ncp state/web.instance changed",
 				    at),
 				 0);
-		pid = start_daemon("host");
-		assert_int_equal(wait_end(pid), 1);
+		begin_daemon();
+		assert_int_equal(CALL("operator", "launch web.json"), 1);
+		assert_true(says("nothing starts until it is released"));
+		end_daemon(SIGTERM);
 		assert_int_equal(sh("cat notes"), 0);
 		assert_true(says("quarantine: state: web.instance: not what was written"));
 		assert_int_equal(sh("cmp changed state/evidence/%d/file && "

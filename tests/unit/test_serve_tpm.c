@@ -337,6 +337,24 @@ static void another_tpm_is_named(void **state)
 	begin_daemon();
 }
 
+/* It says so, at the first start too, although nothing can be begun on that log any more. */
+static void a_state_that_the_tpm_does_not_know_is_told(void **state)
+{
+	(void)state;
+	stop_daemon();
+	assert_int_equal(sh("cp -a state kept && rm -r state"), 0);
+	begin_daemon();
+	assert_int_equal(CALL("reader", "host --json"), 0);
+	assert_true(says("\"quarantine\": \"since ") && says("register 13 is of another one"));
+	assert_int_equal(CALL("operator", "wrapping"), 1);
+	assert_int_equal(CALL("admin", "release reason=hope"), 1);
+	assert_true(says("register 13 is of another one"));
+	stop_daemon();
+	assert_int_equal(sh("rm -r state && mv kept state"), 0);
+	begin_daemon();
+	MUST("wrapping");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -347,6 +365,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_anchor_that_was_not_told_is_caught_up_with),
 		cmocka_unit_test(callers_make_no_anchors),
 		cmocka_unit_test(somebody_else_who_tells_the_tpm_is_noticed),
+		cmocka_unit_test(a_state_that_the_tpm_does_not_know_is_told),
 		cmocka_unit_test(another_tpm_is_named),
 	};
 
