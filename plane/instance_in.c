@@ -192,7 +192,7 @@ int instance_in_add_root(struct instance_in *in, uint64_t size, struct problem *
 		.root = true,
 	};
 	in->volume_count++;
-	return check_others(in, root, ROOT_SUFFIX + 1, problem);
+	return check_others(in, root, "root", problem);
 }
 
 /* ---- all of it ---- */
