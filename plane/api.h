@@ -74,6 +74,10 @@ struct api_change {
 bool api_commit(struct plane *plane, const struct route_request *request, struct doc_batch *batch,
 		const struct api_change *change);
 
+/* The same for what is so already: answers with `doc`, which it takes over. */
+void api_unchanged(struct plane *plane, const struct route_request *request, const char *kind,
+		   unsigned status, json_t *doc);
+
 /*
  * A POST with an Idempotency-Key is carried out once: what has come of it is kept for a day. True:
  * it is answered. Else api_once_keep() puts that into the batch of what it does.

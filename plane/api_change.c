@@ -50,3 +50,23 @@ bool api_commit(struct plane *plane, const struct route_request *request, struct
 	}
 	return true;
 }
+
+void api_unchanged(struct plane *plane, const struct route_request *request, const char *kind,
+		   unsigned status, json_t *doc)
+{
+	struct doc_batch batch = DOC_BATCH_NONE;
+	struct error error = {0};
+	uint64_t revision;
+	int ret = 0;
+
+	api_once_keep(&batch, request, kind, doc_name(doc));
+	if (batch.count)
+		ret = doc_commit(&batch, plane->store, &revision, &error);
+	if (ret < 0) {
+		json_decref(doc);
+		api_fail(request, ret, &error, kind);
+		return;
+	}
+	api_complete(plane, kind, doc);
+	api_show(request, status, doc);
+}

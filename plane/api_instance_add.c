@@ -121,7 +121,7 @@ static int put_new(struct making *making, const struct instance_volume_in *in, u
 static int put_known(struct making *making, const struct instance_volume_in *in, uint8_t slot,
 		     struct problem *problem)
 {
-	struct volume_holder holder = {.same_host = true, .slots = making->slots};
+	struct volume_holder holder = {.same_host = true};
 	struct volume volume;
 	const char *why;
 	int ret = volumes_find(making->plane, in->name, &volume, problem);

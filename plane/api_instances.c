@@ -54,10 +54,7 @@ static void change(struct plane *plane, const struct route_request *request, cha
 static int unchanged(struct plane *plane, const struct route_request *request,
 		     const struct instance *instance)
 {
-	json_t *doc = json_deep_copy(instance->doc);
-
-	show(plane, doc);
-	api_show(request, 202, doc);
+	api_unchanged(plane, request, KIND, 202, json_deep_copy(instance->doc));
 	return 0;
 }
 
@@ -91,8 +88,16 @@ static int run(struct plane *plane, const struct route_request *request, struct 
 	       struct problem *problem)
 {
 	struct instance_want *want = &instance->want;
+	struct instance_record record;
+	struct error error = {0};
+	int ret = instance_record_read(instance->doc, &record, &error);
 
-	if (want->wanted == INSTANCE_RUNNING && !is_down(instance))
+	if (ret < 0)
+		return api_problem(problem, ret, &error, NULL);
+	/* A start that has not been carried out yet is enough: one more would bring the guest back
+	 * when it has powered itself off the next time. */
+	if (want->wanted == INSTANCE_RUNNING &&
+	    (!is_down(instance) || record.starts < want->starts))
 		return unchanged(plane, request, instance);
 	want->wanted = INSTANCE_RUNNING;
 	want->kill = false;
@@ -183,13 +188,15 @@ static int release(struct plane *plane, struct doc_batch *batch, const struct in
 	int ret = volumes_find(plane, named->name, &volume, problem);
 
 	if (ret == 0) {
-		bool own = !strcmp(doc_text(volume.doc, "spec.instance"), doc_name(instance->doc));
+		bool ends = ending->volumes &&
+			    !strcmp(doc_text(volume.doc, "spec.instance"), doc_name(instance->doc));
 
 		if (named->wanted)
 			volumes_let_go(&volume);
-		if (own && ending->volumes)
+		if (ends)
 			volumes_end(plane, &volume, ending->now);
-		ret = volumes_put(batch, &volume, problem);
+		if (named->wanted || ends)
+			ret = volumes_put(batch, &volume, problem);
 	}
 	volumes_free(&volume);
 	return ret;

@@ -46,6 +46,8 @@ static void tell(struct plane *plane, const struct route_request *request, const
 
 	events_add(&plane->events, &batch, time(NULL), event, object, request->caller->name, "%s",
 		   text);
+	if (request->exchange->method == HTTP_POST)
+		api_once_keep(&batch, request, KIND, "rotate");
 	if (doc_commit(&batch, plane->store, &revision, &error) < 0)
 		fprintf(stderr, "karuta-plane: %s: %s\n", object, error.text);
 }
@@ -55,11 +57,12 @@ static int check_unused(struct plane *plane, const json_t *key, struct problem *
 {
 	const char *name = doc_text(key, "metadata.volume");
 	struct volume volume = {0};
+	struct error error = {0};
 	json_t *doc = NULL;
-	int ret = 0;
+	int ret = *name ? doc_read(plane->store, VOLUMES_KIND, name, &doc, &error) : -ENOENT;
 
-	if (doc_read(plane->store, VOLUMES_KIND, name, &doc, NULL) < 0)
-		return 0;
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : api_problem(problem, ret, &error, VOLUMES_KIND);
 	ret = volumes_read(plane, doc, &volume, problem);
 	if (ret == 0 && !strcmp(doc_text(doc, "spec.key"), doc_name(key)) &&
 	    (volume.want.held || volumes_is_bound(&volume)))
@@ -107,8 +110,11 @@ void api_keys_rotate(void *context, const struct route_request *request)
 	struct plane *plane = context;
 	struct problem problem = {0};
 	struct error error = {0};
-	int ret = api_take_nothing(request->exchange, &problem);
+	int ret;
 
+	if (api_once(plane, request))
+		return;
+	ret = api_take_nothing(request->exchange, &problem);
 	if (ret == 0) {
 		ret = keys_rotate(plane->keys, &error);
 		if (ret == -E2BIG)

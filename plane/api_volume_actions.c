@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A volume comes to an instance and leaves it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -125,7 +126,7 @@ static int attach_to(struct attaching *attaching, const struct route_request *re
 	if (choose_slot(attaching, &slot, problem) < 0)
 		return -1;
 	if (volume->want.held)
-		return volumes_unchanged(request, volume, 202);
+		return volumes_unchanged(attaching->plane, request, volume, 202);
 	return commit_attach(attaching, request, slot, problem);
 }
 
@@ -167,11 +168,14 @@ static int put_holder(struct plane *plane, struct doc_batch *batch, const struct
 		      struct problem *problem)
 {
 	struct instance instance = {0};
+	struct error error = {0};
 	json_t *doc = NULL;
-	int ret = doc_read(plane->store, INSTANCES_KIND, volume->holder, &doc, NULL);
+	int ret = volume->holder[0]
+			  ? doc_read(plane->store, INSTANCES_KIND, volume->holder, &doc, &error)
+			  : -ENOENT;
 
 	if (ret < 0)
-		return 0;
+		return ret == -ENOENT ? 0 : api_problem(problem, ret, &error, INSTANCES_KIND);
 	ret = instances_read(doc, &instance, problem);
 	if (ret == 0 && !memcmp(instance.uid, volume->want.holder, ATTEMPT_UID_SIZE))
 		ret = instances_put_volumes(batch, &instance,
@@ -216,7 +220,7 @@ static int detach(struct plane *plane, const struct route_request *request, stru
 		return -1;
 	force = force || (!volume->want.held && volume->want.force);
 	if (!volume->want.held && (!volumes_is_bound(volume) || force == volume->want.force))
-		return volumes_unchanged(request, volume, 202);
+		return volumes_unchanged(plane, request, volume, 202);
 	return commit_detach(plane, request, volume, force, problem);
 }
 

@@ -172,7 +172,7 @@ static int resize(struct plane *plane, const struct route_request *request, stru
 	if (why)
 		return api_conflict(problem, KIND, doc_name(volume->doc), why);
 	if (size == volume->want.size)
-		return volumes_unchanged(request, volume, 202);
+		return volumes_unchanged(plane, request, volume, 202);
 	volume->want.size = size;
 	if (doc_set(volume->doc, "spec.size", json_integer((json_int_t)size)) < 0)
 		return api_problem(problem, -ENOMEM, NULL, NULL);
@@ -190,7 +190,7 @@ static int remove_it(struct plane *plane, const struct route_request *request,
 	if (why)
 		return api_conflict(problem, KIND, doc_name(volume->doc), why);
 	if (volume->want.gone && !now)
-		return volumes_unchanged(request, volume, 202);
+		return volumes_unchanged(plane, request, volume, 202);
 	volumes_end(plane, volume, now);
 	return commit(plane, request, volume, 202, "delete", "is to be deleted", problem);
 }
@@ -204,7 +204,7 @@ static int restore(struct plane *plane, const struct route_request *request, str
 		return api_conflict(problem, KIND, doc_name(volume->doc),
 				    "the volume's grace period is over");
 	if (!volume->want.gone)
-		return volumes_unchanged(request, volume, 200);
+		return volumes_unchanged(plane, request, volume, 200);
 	volume->want.gone = false;
 	volume->want.gone_at = 0;
 	return commit(plane, request, volume, 200, "restore", "is kept", problem);

@@ -220,10 +220,10 @@ void volumes_change(struct plane *plane, const struct route_request *request,
 	volumes_free(&volume);
 }
 
-int volumes_unchanged(const struct route_request *request, const struct volume *volume,
-		      unsigned status)
+int volumes_unchanged(struct plane *plane, const struct route_request *request,
+		      const struct volume *volume, unsigned status)
 {
-	api_show(request, status, json_deep_copy(volume->doc));
+	api_unchanged(plane, request, VOLUMES_KIND, status, json_deep_copy(volume->doc));
 	return 0;
 }
 

@@ -78,8 +78,8 @@ typedef int (*volumes_change_fn)(struct plane *plane, const struct route_request
 void volumes_change(struct plane *plane, const struct route_request *request,
 		    volumes_change_fn change);
 /* Answers with the volume as it is; 0. */
-int volumes_unchanged(const struct route_request *request, const struct volume *volume,
-		      unsigned status);
+int volumes_unchanged(struct plane *plane, const struct route_request *request,
+		      const struct volume *volume, unsigned status);
 
 /* ---- what they are made from ---- */
 

@@ -226,6 +226,16 @@ static void an_attach_is_wanted_of_both(void **state)
 	assert_int_equal(POST(DATA "/attach", "{'instance': 'web'}"), 202);
 	assert_int_equal(POST(DATA "/attach", "{'instance': 'web', 'slot': 1}"), 202);
 	assert_int_equal(number("volumes", "data", "want.generation"), 2);
+	/* Also when it is no change: the same request does nothing later. */
+	once_key = "k1";
+	assert_int_equal(POST(DATA "/attach", "{'instance': 'web'}"), 202);
+	once_key = NULL;
+	assert_int_equal(POST(DATA "/detach", "{}"), 202);
+	once_key = "k1";
+	assert_int_equal(POST(DATA "/attach", "{'instance': 'web'}"), 200);
+	once_key = NULL;
+	assert_int_equal(number("volumes", "data", "want.held"), 0);
+	assert_int_equal(POST(DATA "/attach", "{'instance': 'web'}"), 202);
 	refuses_attach(409, "{'instance': 'web', 'slot': 2}", "in another slot");
 	refused(DELETE(DATA), 409, "detach it first");
 }
@@ -360,6 +370,11 @@ static void a_rotation_is_begun(void **state)
 	refused(POST("/v1/keys/rotate", "{'all': true}"), 422, "all");
 	assert_int_equal(POST("/v1/keys/rotate", "{}"), 202);
 	assert_true(plane.rewrapping);
+	once_key = "k1";
+	assert_int_equal(POST("/v1/keys/rotate", "{}"), 202);
+	plane.rewrapping = false;
+	assert_int_equal(POST("/v1/keys/rotate", "{}"), 200);
+	assert_false(plane.rewrapping);
 	assert_int_equal(keys_rewrap(plane.keys, &error), 0);
 	assert_string_not_equal(text("keys", text("volumes", "data", "spec.key"), "kek"), before);
 }
