@@ -478,6 +478,7 @@ static const struct {
 	{"make-volume", call_make_volume},
 	{"copy-volume", call_copy_volume},
 	{"delete-volume", call_delete_volume},
+	{"grow-volume", call_grow_volume},
 	{"images", call_images},
 	{"write-image", call_write_image},
 	{"finish-image", call_finish_image},

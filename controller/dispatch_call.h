@@ -49,6 +49,7 @@ int call_renew_install(struct call *call);
 int call_make_volume(struct call *call);
 int call_copy_volume(struct call *call);
 int call_delete_volume(struct call *call);
+int call_grow_volume(struct call *call);
 int call_images(struct call *call);
 int call_write_image(struct call *call);
 int call_finish_image(struct call *call);

@@ -267,6 +267,42 @@ int call_delete_volume(struct call *call)
 	return ret;
 }
 
+/* ---- more of one ---- */
+
+static int grow(struct call *call, const char *path, uint64_t size)
+{
+	CLEANUP_CLOSE int file = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat status;
+
+	if (file < 0 || fstat(file, &status) < 0)
+		return failed(call, path, -errno);
+	/* Also one that was grown before: it is asked for at least that much. */
+	if ((uint64_t)status.st_size < size &&
+	    (ftruncate(file, (off_t)size) < 0 || fsync(file) < 0))
+		return failed(call, path, -errno);
+	return 0;
+}
+
+int call_grow_volume(struct call *call)
+{
+	uint64_t size = control_value_find(&call->request, "size")->number;
+	char path[FILES_PATH_MAX];
+	int ret = take_file(call, path);
+
+	if (ret == 0 && (!size || size % BLOCK))
+		ret = error_set(&call->error, EINVAL, "size: must be a multiple of %u bytes",
+				BLOCK);
+	if (ret == 0)
+		ret = must_be_free(call, path);
+	if (ret == 0)
+		ret = call_accept(call);
+	if (ret == 0)
+		ret = grow(call, path, size);
+	if (ret == 0)
+		answer(call, path, "is as large as that");
+	return ret;
+}
+
 /* ---- copies ---- */
 
 /* A card takes this lock to write: while it is copied nobody does, and who has begun to is seen,

@@ -105,15 +105,18 @@ static int take_image(struct making *making, struct problem *problem)
 static int put_new(struct making *making, const struct instance_volume_in *in, uint8_t slot,
 		   struct problem *problem)
 {
-	struct new_volume volume = {
-		.name = in->name, .size = in->size, .instance = making->in->name, .slot = slot};
+	struct new_volume volume = {.kind = VOLUMES_KIND,
+				    .name = in->name,
+				    .size = in->size,
+				    .instance = making->in->name,
+				    .slot = slot};
 
 	memcpy(volume.holder, making->uid, ATTEMPT_UID_SIZE);
 	if (in->root) {
 		volume.image = making->in->image;
 		volume.image_uid = doc_uid(making->image);
 	}
-	if (volumes_check_name(making->plane, in->name, problem) < 0)
+	if (volumes_check_name(making->plane, VOLUMES_KIND, in->name, problem) < 0)
 		return -1;
 	return volumes_put_new(making->plane, &making->batch, &volume, problem);
 }
@@ -124,7 +127,7 @@ static int put_known(struct making *making, const struct instance_volume_in *in,
 	struct volume_holder holder = {.same_host = true};
 	struct volume volume;
 	const char *why;
-	int ret = volumes_find(making->plane, in->name, &volume, problem);
+	int ret = volumes_find(making->plane, VOLUMES_KIND, in->name, &volume, problem);
 
 	if (ret == 0) {
 		if (volume.host[0] && !making->host) {
@@ -139,7 +142,7 @@ static int put_known(struct making *making, const struct instance_volume_in *in,
 			  : volumes_hold(&volume, making->in->name, making->uid, slot, problem);
 	}
 	if (ret == 0)
-		ret = volumes_put(&making->batch, &volume, problem);
+		ret = volumes_put(&making->batch, VOLUMES_KIND, &volume, problem);
 	volumes_free(&volume);
 	return ret;
 }
@@ -166,7 +169,7 @@ static int put_volumes(struct making *making, struct problem *problem)
 		new += in->volumes[i].size != 0;
 	}
 	if (new)
-		ret = volumes_check_room(making->plane, new, problem);
+		ret = volumes_check_room(making->plane, VOLUMES_KIND, new, problem);
 	for (size_t i = 0; i < in->volume_count && ret == 0; i++)
 		ret = put_volume(making, &in->volumes[i], problem);
 	return ret;

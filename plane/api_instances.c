@@ -185,7 +185,7 @@ static int release(struct plane *plane, struct doc_batch *batch, const struct in
 		   struct problem *problem)
 {
 	struct volume volume;
-	int ret = volumes_find(plane, named->name, &volume, problem);
+	int ret = volumes_find(plane, VOLUMES_KIND, named->name, &volume, problem);
 
 	if (ret == 0) {
 		bool ends = ending->volumes &&
@@ -196,7 +196,7 @@ static int release(struct plane *plane, struct doc_batch *batch, const struct in
 		if (ends)
 			volumes_end(plane, &volume, ending->now);
 		if (named->wanted || ends)
-			ret = volumes_put(batch, &volume, problem);
+			ret = volumes_put(batch, VOLUMES_KIND, &volume, problem);
 	}
 	volumes_free(&volume);
 	return ret;

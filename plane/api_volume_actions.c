@@ -102,7 +102,7 @@ static int commit_attach(struct attaching *attaching, const struct route_request
 	snprintf(name, sizeof(name), "%s", doc_name(volume->doc));
 	snprintf(text, sizeof(text), "is to be attached to instance %s", doc_name(instance->doc));
 	if (volumes_hold(volume, doc_name(instance->doc), instance->uid, slot, problem) < 0 ||
-	    volumes_put(&batch, volume, problem) < 0 ||
+	    volumes_put(&batch, VOLUMES_KIND, volume, problem) < 0 ||
 	    instances_put_volumes(&batch, instance, true, problem) < 0) {
 		doc_drop(&batch);
 		return -1;
@@ -197,7 +197,7 @@ static int commit_detach(struct plane *plane, const struct route_request *reques
 	volumes_let_go(volume);
 	volume->want.force = force;
 	if (ret == 0)
-		ret = volumes_put(&batch, volume, problem);
+		ret = volumes_put(&batch, VOLUMES_KIND, volume, problem);
 	if (ret == 0)
 		api_commit(plane, request, &batch, &change);
 	else

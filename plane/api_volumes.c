@@ -31,22 +31,32 @@ struct wanted {
 
 static int take_wanted(struct wanted *wanted, const json_t *body, struct problem *problem)
 {
-	static const char *const known[] = {"name",   "size",	"host", "image",
-					    "volume", "labels", NULL};
+	static const char *const known[] = {"name",   "size",	  "host",   "image",
+					    "volume", "snapshot", "labels", NULL};
 	struct new_volume *volume = &wanted->volume;
+	const char *snapshot = NULL;
 
+	volume->kind = KIND;
+	volume->source_kind = VOLUMES_KIND;
 	if (json_in_members(body, "", known, problem) < 0 ||
 	    api_take_name(body, "", "name", true, &volume->name, problem) < 0 ||
-	    volumes_take_size(body, "", true, &volume->size, problem) < 0 ||
+	    volumes_take_size(body, "", false, &volume->size, problem) < 0 ||
+	    api_take_name(body, "", "snapshot", false, &snapshot, problem) < 0 ||
 	    api_take_name(body, "", "host", false, &volume->host, problem) < 0 ||
 	    api_take_name(body, "", "image", false, &volume->image, problem) < 0 ||
 	    api_take_name(body, "", "volume", false, &volume->source, problem) < 0 ||
 	    api_take_labels(body, "labels", &wanted->labels, problem) < 0)
 		return -1;
 	volume->labels = wanted->labels;
-	if (volume->image && volume->source)
+	if (!!volume->image + !!volume->source + !!snapshot > 1)
 		return problem_set(problem, 422, "invalid", NULL, NULL,
-				   "image, volume: it begins as one of them");
+				   "image, volume, snapshot: it begins as one of them");
+	if (snapshot) {
+		volume->source = snapshot;
+		volume->source_kind = SNAPSHOTS_KIND;
+	}
+	if (!volume->size && !volume->source)
+		return problem_set(problem, 422, "invalid", NULL, NULL, "size: is missing");
 	return 0;
 }
 
@@ -70,41 +80,6 @@ static int take_image(struct plane *plane, struct wanted *wanted, struct problem
 	return 0;
 }
 
-/* A host copies what no instance has. */
-static const char *may_copy(const struct volume *source)
-{
-	if (source->want.gone || source->record.state >= VOLUME_DELETING)
-		return "the volume to copy is being deleted";
-	if (source->want.held || volumes_is_bound(source))
-		return "the volume to copy is attached; detach it first";
-	if (source->record.state == VOLUME_CREATING)
-		return "the volume to copy is being made still";
-	return source->has_key ? NULL : "the key of the volume to copy was deleted";
-}
-
-static int take_source(struct plane *plane, struct wanted *wanted, struct problem *problem)
-{
-	struct new_volume *volume = &wanted->volume;
-	struct volume *source = &wanted->source;
-	const char *why;
-
-	if (volumes_find(plane, volume->source, source, problem) < 0)
-		return -1;
-	why = may_copy(source);
-	if (!why && volume->host && strcmp(volume->host, source->host) != 0)
-		why = "the volume to copy is on another host";
-	if (why)
-		return api_conflict(problem, KIND, volume->source, why);
-	if (volume->size < source->want.size)
-		return problem_set(problem, 422, "invalid", NULL, NULL,
-				   "size: the volume %s has %llu bytes", volume->source,
-				   (unsigned long long)source->want.size);
-	volume->host = source->host;
-	volume->source_uid = doc_uid(source->doc);
-	volume->source_key = doc_text(source->doc, "spec.key");
-	return 0;
-}
-
 static int add(struct plane *plane, const struct route_request *request, struct wanted *wanted,
 	       struct problem *problem)
 {
@@ -112,11 +87,12 @@ static int add(struct plane *plane, const struct route_request *request, struct 
 	struct api_change change = {KIND, volume->name, 201, "added", "was added"};
 	struct doc_batch batch = DOC_BATCH_NONE;
 
-	if (volumes_check_name(plane, volume->name, problem) < 0 ||
-	    volumes_check_room(plane, 1, problem) < 0 ||
+	if (volumes_check_name(plane, KIND, volume->name, problem) < 0 ||
+	    volumes_check_room(plane, KIND, 1, problem) < 0 ||
 	    api_check_host(plane, volume->host, problem) < 0 ||
 	    (volume->image && take_image(plane, wanted, problem) < 0) ||
-	    (volume->source && take_source(plane, wanted, problem) < 0) ||
+	    (volume->source &&
+	     volumes_take_source(plane, &wanted->volume, &wanted->source, problem) < 0) ||
 	    volumes_put_new(plane, &batch, volume, problem) < 0)
 		return -1;
 	api_commit(plane, request, &batch, &change);
@@ -148,7 +124,7 @@ static int commit(struct plane *plane, const struct route_request *request, stru
 	struct api_change change = {KIND, doc_name(volume->doc), status, event, text};
 	struct doc_batch batch = DOC_BATCH_NONE;
 
-	if (volumes_put(&batch, volume, problem) < 0)
+	if (volumes_put(&batch, KIND, volume, problem) < 0)
 		return -1;
 	api_commit(plane, request, &batch, &change);
 	return 0;

@@ -18,7 +18,8 @@
 #define RETRY_MS 1000u /* what could not be stored */
 #define PAUSE_MS 1000u /* at most, between two turns */
 
-const char *const fleet_kinds[] = {[FLEET_INSTANCE] = "instances", [FLEET_VOLUME] = "volumes"};
+const char *const fleet_kinds[] = {
+	[FLEET_INSTANCE] = "instances", [FLEET_VOLUME] = "volumes", [FLEET_SNAPSHOT] = "snapshots"};
 
 /* ---- tables ---- */
 
@@ -252,7 +253,7 @@ static void decode(struct fleet *fleet, struct entry *entry)
 		entry->host = host[0] ? fleet_host(fleet, host) : NULL;
 		entry->sight = (struct instance_sight){0};
 	}
-	if (entry->kind == FLEET_VOLUME)
+	if (entry->kind != FLEET_INSTANCE)
 		link_holders(fleet, entry);
 }
 
@@ -305,7 +306,7 @@ static void take_doc(struct fleet *fleet, enum fleet_kind kind, json_t *doc)
 
 void fleet_tell(struct fleet *fleet, const struct store_item *item)
 {
-	for (enum fleet_kind kind = FLEET_INSTANCE; kind <= FLEET_VOLUME; kind++) {
+	for (enum fleet_kind kind = FLEET_INSTANCE; kind < FLEET_KINDS; kind++) {
 		size_t length = strlen(fleet_kinds[kind]);
 		struct entry *entry;
 		json_t *doc;
@@ -404,7 +405,7 @@ static int read_all(struct fleet *fleet, struct error *error)
 	int ret = 0;
 
 	fleet->opening = true;
-	for (enum fleet_kind kind = FLEET_INSTANCE; ret == 0 && kind <= FLEET_VOLUME; kind++) {
+	for (enum fleet_kind kind = FLEET_INSTANCE; ret == 0 && kind < FLEET_KINDS; kind++) {
 		char prefix[16];
 
 		snprintf(prefix, sizeof(prefix), "%s/", fleet_kinds[kind]);

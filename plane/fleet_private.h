@@ -21,9 +21,12 @@
 #define FLEET_TRACE_MOST 16u
 #define FLEET_REASON_MAX 256u
 
-enum fleet_kind { FLEET_INSTANCE, FLEET_VOLUME };
+/* A snapshot is a volume that nobody holds. */
+enum fleet_kind { FLEET_INSTANCE, FLEET_VOLUME, FLEET_SNAPSHOT };
 
-extern const char *const fleet_kinds[]; /* "instances", "volumes" */
+#define FLEET_KINDS (FLEET_SNAPSHOT + 1u)
+
+extern const char *const fleet_kinds[]; /* "instances", "volumes", "snapshots" */
 
 /* A host that something is on. */
 struct fleet_host {
@@ -94,11 +97,11 @@ struct fleet {
 	struct fleet_setup setup;
 	char writer[DOC_UID_SIZE]; /* this life of the plane */
 	int64_t offset;		   /* ms from the monotonic clock to 1970 */
-	struct entry *names[2][FLEET_BUCKETS], *uids[2][FLEET_BUCKETS];
+	struct entry *names[FLEET_KINDS][FLEET_BUCKETS], *uids[FLEET_KINDS][FLEET_BUCKETS];
 	struct holding *holdings[FLEET_BUCKETS];
 	struct entry *entries, *cursor; /* all; the next of the pass over them that is under way */
 	struct fleet_host *hosts;
-	size_t counts[2];
+	size_t counts[FLEET_KINDS];
 	uint64_t soonest; /* of all that are due */
 	bool opening;
 };
@@ -142,6 +145,10 @@ void fleet_turn_instance(struct entry *entry, uint64_t now);
 void fleet_turn_volume(struct entry *entry, uint64_t now);
 /* Who has it or, if nobody, who is to have it; NULL: nobody. */
 struct entry *fleet_holder(const struct entry *volume);
+/* What it begins as a copy of; NULL: nothing, or that is not there any more. */
+struct entry *fleet_source(const struct entry *volume);
+/* Its guest has it now. */
+bool fleet_is_in_use(const struct entry *volume);
 
 /* fleet_place.c */
 

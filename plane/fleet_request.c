@@ -272,17 +272,51 @@ static const struct verb volume_verbs[] = {
 	[VOLUME_DETACH] = {"detach", {ENOENT}},	       [VOLUME_RESIZE] = {"resize", {0}},
 	[VOLUME_DELETE] = {"delete-volume", {ENOENT}},
 };
+static const struct verb copy_at_rest = {"copy-volume", {EEXIST}};
+static const struct verb copy_in_use = {"snapshot", {EEXIST}};
+static const struct verb grow_at_rest = {"grow-volume", {0}};
+
+static const struct verb *volume_verb(const struct entry *entry, enum volume_step step)
+{
+	const struct entry *source = step == VOLUME_CREATE ? fleet_source(entry) : NULL;
+
+	if (source)
+		return fleet_is_in_use(source) ? &copy_in_use : &copy_at_rest;
+	if (step == VOLUME_RESIZE && !fleet_is_in_use(entry))
+		return &grow_at_rest;
+	return &volume_verbs[step];
+}
 
 struct texts {
-	char file[RECORDS_FILE_MAX], card[RECORDS_CARD_MAX + 1];
+	char file[RECORDS_FILE_MAX], from[RECORDS_FILE_MAX], card[RECORDS_CARD_MAX + 1];
 	char instance[RECORDS_NAME_MAX], image[DOC_UID_SIZE];
 };
+
+static void fill_copy(struct sending *sending, struct texts *texts, const struct entry *source)
+{
+	const struct entry *holder = fleet_is_in_use(source) ? fleet_holder(source) : NULL;
+
+	set_text(&sending->request, "file", texts->file);
+	volume_host_file(source->uid_text, texts->from);
+	set_text(&sending->request, "from", texts->from);
+	if (!holder)
+		return;
+	volume_card_name(source->uid_text, texts->card);
+	instance_host_name(holder->name, holder->uid_text, texts->instance);
+	set_text(&sending->request, "card", texts->card);
+	set_text(&sending->request, "instance", texts->instance);
+}
 
 static void fill_create(struct sending *sending, struct texts *texts)
 {
 	struct entry *entry = sending->entry;
+	const struct entry *source = fleet_source(entry);
 	const char *image = doc_text(entry->doc, "spec.image_uid");
 
+	if (source) {
+		fill_copy(sending, texts, source);
+		return;
+	}
 	set_text(&sending->request, "file", texts->file);
 	set_number(&sending->request, "size", entry->volume_record.doing_size);
 	if (!image[0])
@@ -310,26 +344,23 @@ static char *fill_attach(struct sending *sending, const struct texts *texts)
 	return text;
 }
 
-static void fill_others(struct sending *sending, enum volume_step step, const struct texts *texts)
+static void fill_others(struct sending *sending, const struct texts *texts)
 {
 	const struct entry *entry = sending->entry;
 
-	if (step == VOLUME_DELETE) {
-		set_text(&sending->request, "file", texts->file);
-		return;
-	}
+	/* Each verb takes what it has an argument for. */
+	set_text(&sending->request, "file", texts->file);
 	set_text(&sending->request, "instance", texts->instance);
 	set_text(&sending->request, "card", texts->card);
-	if (step == VOLUME_RESIZE)
-		set_number(&sending->request, "size", entry->volume_record.doing_size);
-	else if (entry->volume_want.force)
+	set_number(&sending->request, "size", entry->volume_record.doing_size);
+	if (entry->volume_want.force)
 		set_number(&sending->request, "force", 1);
 }
 
 void fleet_send_volume(struct entry *entry, enum volume_step step,
 		       const uint8_t id[ATTEMPT_ID_SIZE])
 {
-	const struct verb *verb = &volume_verbs[step];
+	const struct verb *verb = volume_verb(entry, step);
 	struct sending sending = {.entry = entry, .request.verb = verb_of(verb)};
 	const struct entry *holder = fleet_holder(entry);
 	struct texts texts = {0};
@@ -344,7 +375,7 @@ void fleet_send_volume(struct entry *entry, enum volume_step step,
 	else if (step == VOLUME_ATTACH)
 		text = fill_attach(&sending, &texts);
 	else
-		fill_others(&sending, step, &texts);
+		fill_others(&sending, &texts);
 	send_it(&sending, id, step, entry->volume_record.attempt.number, verb->also_done);
 	free(text);
 }

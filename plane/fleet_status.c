@@ -55,6 +55,8 @@ static const char *state_of(const struct entry *entry)
 		return instance_state(entry);
 	if (entry->volume_want.gone && entry->volume_record.state == VOLUME_AVAILABLE)
 		return "deleting";
+	if (entry->kind == FLEET_SNAPSHOT && entry->volume_record.state == VOLUME_AVAILABLE)
+		return "ready";
 	return volume_state_name((enum volume_state)entry->volume_record.state);
 }
 
@@ -113,7 +115,7 @@ static json_t *with_status(const struct entry *entry, const char *state, const c
 		doc_set(doc, "status.since", json_string(since));
 	doc_set(doc, "status.state", json_string(state));
 	doc_set(doc, "status.text", doc_string(text));
-	if (entry->kind == FLEET_VOLUME) {
+	if (entry->kind != FLEET_INSTANCE) {
 		doc_set(doc, "status.size", json_integer((json_int_t)entry->volume_record.size));
 		set_holder(entry, doc);
 	} else {
@@ -124,8 +126,7 @@ static json_t *with_status(const struct entry *entry, const char *state, const c
 
 static bool is_shown(const struct entry *entry, const char *state, const char *text)
 {
-	const struct entry *holder =
-		entry->kind == FLEET_VOLUME && entry->bound.linked ? fleet_holder(entry) : NULL;
+	const struct entry *holder = entry->bound.linked ? fleet_holder(entry) : NULL;
 
 	return !strcmp(doc_text(entry->doc, "status.state"), state) &&
 	       !strcmp(doc_text(entry->doc, "status.text"), text) &&
@@ -139,8 +140,8 @@ static bool is_shown(const struct entry *entry, const char *state, const char *t
 void fleet_show_state(struct entry *entry, const char *why, uint64_t now)
 {
 	struct fleet *fleet = entry->fleet;
-	const char *state = state_of(entry),
-		   *noun = entry->kind == FLEET_INSTANCE ? "instance" : "volume";
+	static const char *const nouns[] = {"instance", "volume", "snapshot"};
+	const char *state = state_of(entry), *noun = nouns[entry->kind];
 	struct doc_batch batch = DOC_BATCH_NONE;
 	char text[FLEET_REASON_MAX], object[DOC_NAME_MAX + 16];
 

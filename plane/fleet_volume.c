@@ -45,6 +45,25 @@ static struct volume_view view_of(const struct entry *entry)
 	return view;
 }
 
+struct entry *fleet_source(const struct entry *volume)
+{
+	const char *text = doc_text(volume->doc, "spec.source");
+	uint8_t uid[ATTEMPT_UID_SIZE];
+	struct entry *source;
+
+	if (!record_uid_parse(text, uid))
+		return NULL;
+	source = fleet_find_uid(volume->fleet, FLEET_VOLUME, uid);
+	return source ? source : fleet_find_uid(volume->fleet, FLEET_SNAPSHOT, uid);
+}
+
+bool fleet_is_in_use(const struct entry *volume)
+{
+	const struct entry *holder = volume->bound.linked ? fleet_holder(volume) : NULL;
+
+	return holder && holder->sight.state == INSTANCE_RUNS && fleet_sees_card(holder, volume);
+}
+
 static bool store_record(struct entry *entry, const struct volume_record *record)
 {
 	struct doc_batch batch = DOC_BATCH_NONE;
@@ -61,6 +80,11 @@ static bool has_source(struct entry *entry, uint64_t now)
 	const char *image = doc_text(entry->doc, "spec.image_uid");
 	struct error error = {0};
 
+	if (doc_text(entry->doc, "spec.source")[0] && !fleet_source(entry)) {
+		snprintf(entry->refusal, sizeof(entry->refusal),
+			 "what it was to be a copy of is no more; delete it");
+		return false;
+	}
 	if (!image[0] ||
 	    images_ensure(entry->fleet->setup.images, entry->host->name, image, &error) == 0)
 		return true;
@@ -106,12 +130,13 @@ static void remove_it(struct entry *entry)
 		fleet_due(entry, fleet_now(fleet) + 1000);
 		return;
 	}
-	snprintf(object, sizeof(object), "volumes/%s", entry->name);
-	doc_put(&batch, fleet_kinds[FLEET_VOLUME], entry->name, NULL, doc_revision(entry->doc));
+	snprintf(object, sizeof(object), "%s/%s", fleet_kinds[entry->kind], entry->name);
+	doc_put(&batch, fleet_kinds[entry->kind], entry->name, NULL, doc_revision(entry->doc));
 	if (key[0] && ret == 0)
 		doc_put(&batch, "keys", key, NULL, STORE_ANY);
 	events_add(fleet->setup.events, &batch, now, "deleted", object, NULL,
-		   "volume %s and its key are no more", entry->name);
+		   "%s %s and its key are no more",
+		   entry->kind == FLEET_VOLUME ? "volume" : "snapshot", entry->name);
 	fleet_commit(fleet, &batch, entry);
 }
 
@@ -167,6 +192,7 @@ void fleet_volume_answered(struct entry *entry, unsigned step, uint32_t number,
 {
 	struct volume_record record = entry->volume_record;
 	struct entry *holder = fleet_holder(entry);
+	uint64_t copied = doc_number(entry->doc, "spec.source_size");
 
 	if (holder && holder->host)
 		holder->host->look = true;
@@ -175,6 +201,10 @@ void fleet_volume_answered(struct entry *entry, unsigned step, uint32_t number,
 		fleet_trace_step(entry, "the host has answered", "plane");
 		fleet_trace_end(entry);
 	}
-	if (volume_answered(&record, number, outcome, fleet_now(entry->fleet), fleet_random()))
-		store_record(entry, &record);
+	if (!volume_answered(&record, number, outcome, fleet_now(entry->fleet), fleet_random()))
+		return;
+	/* A copy is as large as what it is of; it grows to what is wanted then. */
+	if (step == VOLUME_CREATE && copied)
+		record.size = min_u64(record.size, copied);
+	store_record(entry, &record);
 }

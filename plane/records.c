@@ -97,7 +97,7 @@ static const struct member volume_record[] = {
 
 /* ---- uids ---- */
 
-static bool take_uid(const char *text, uint8_t uid[ATTEMPT_UID_SIZE])
+bool record_uid_parse(const char *text, uint8_t uid[ATTEMPT_UID_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
 
@@ -111,7 +111,7 @@ static bool take_uid(const char *text, uint8_t uid[ATTEMPT_UID_SIZE])
 
 int record_uid(const json_t *doc, uint8_t uid[ATTEMPT_UID_SIZE], struct error *error)
 {
-	if (take_uid(doc_uid(doc), uid))
+	if (record_uid_parse(doc_uid(doc), uid))
 		return 0;
 	return error_set(error, EBADMSG, "%.63s: metadata.uid: is none", doc_name(doc));
 }
@@ -143,7 +143,7 @@ static bool take_member(const struct member *member, const json_t *value, void *
 		*(bool *)at = json_is_true(value);
 		return json_is_boolean(value);
 	case UID:
-		return json_is_string(value) && take_uid(json_string_value(value), at);
+		return json_is_string(value) && record_uid_parse(json_string_value(value), at);
 	default:
 		if (!json_is_integer(value) || number < 0 || (uint64_t)number > member->most)
 			return false;

@@ -9,12 +9,13 @@
  *			 "wanted": "running|stopped|gone",
  *			 "status": {"state", "text", "since", "host"?, "restarts"?}}
  *	volumes		{"spec": {"size", "key", "host"?, "image"?, "image_uid"?, "volume"?,
- *			 "source"?, "instance"?},
+ *	snapshots	 "snapshot"?, "source"?, "source_size"?, "instance"?},
  *			 "status": {"state", "text", "size", "host"?, "instance"?, "slot"?}}
  *
  * "status.host" is where it is placed, for good once anything of it may be there. "kernel" and
  * "initrd" are paths below the host's folder of files. "key" is the ID of a key (keys.h). A
- * volume's "source" is the uid of the volume it begins as a copy of, "volume" that one's name;
+ * volume's "source" is the uid of the volume or snapshot that it begins as a copy of, "source_size"
+ * that one's size then, "volume" or "snapshot" its name;
  * "instance" is the name of the one that it was made with and is placed with.
  */
 #ifndef KARUTA_PLANE_RECORDS_H
@@ -42,6 +43,7 @@ int volume_record_write(json_t *doc, const struct volume_record *record);
 
 /* Of its "metadata.uid". */
 int record_uid(const json_t *doc, uint8_t uid[ATTEMPT_UID_SIZE], struct error *error);
+bool record_uid_parse(const char *text, uint8_t uid[ATTEMPT_UID_SIZE]);
 void record_uid_text(const uint8_t uid[ATTEMPT_UID_SIZE], char text[DOC_UID_SIZE]);
 
 /* What a host knows them by: "web.3f2a9c0d5e6b7a81", "3f2a....vol", and the card of a

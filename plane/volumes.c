@@ -28,32 +28,34 @@ int volumes_take_size(const json_t *body, const char *where, bool required, uint
 			   VOLUME_UNIT);
 }
 
-int volumes_check_name(struct plane *plane, const char *name, struct problem *problem)
+int volumes_check_name(struct plane *plane, const char *kind, const char *name,
+		       struct problem *problem)
 {
 	char object[API_OBJECT_SIZE];
 	struct error error = {0};
 	json_t *doc = NULL;
-	int ret = doc_read(plane->store, VOLUMES_KIND, name, &doc, &error);
+	int ret = doc_read(plane->store, kind, name, &doc, &error);
 
 	json_decref(doc);
 	if (ret == -ENOENT)
 		return 0;
-	snprintf(object, sizeof(object), VOLUMES_KIND "/%s", name);
+	snprintf(object, sizeof(object), "%s/%s", kind, name);
 	if (ret == 0)
-		ret = error_set(&error, EEXIST, "there is a volume %s already", name);
+		ret = error_set(&error, EEXIST, "there is a %.*s %s already", (int)strlen(kind) - 1,
+				kind, name);
 	return api_problem(problem, ret, &error, object);
 }
 
-int volumes_check_room(struct plane *plane, size_t more, struct problem *problem)
+int volumes_check_room(struct plane *plane, const char *kind, size_t more, struct problem *problem)
 {
 	struct error error = {0};
 	size_t count;
-	int ret = api_count(plane->store, VOLUMES_KIND, VOLUMES_MOST, &count, &error);
+	int ret = api_count(plane->store, kind, VOLUMES_MOST, &count, &error);
 
 	if (ret == 0 && count + more > VOLUMES_MOST)
-		ret = error_set(&error, EDQUOT, "there are %zu volumes, and %u at most", count,
+		ret = error_set(&error, EDQUOT, "there are %zu %s, and %u at most", count, kind,
 				VOLUMES_MOST);
-	return ret < 0 ? api_problem(problem, ret, &error, VOLUMES_KIND) : 0;
+	return ret < 0 ? api_problem(problem, ret, &error, kind) : 0;
 }
 
 static int put_key(struct plane *plane, struct doc_batch *batch, const struct new_volume *volume,
@@ -80,10 +82,12 @@ static json_t *make_doc(const struct new_volume *volume, char id[KEY_ID_SIZE])
 				   .size = volume->size,
 				   .held = volume->slot != 0,
 				   .slot = volume->slot};
+	bool of_snapshot = volume->source && !strcmp(volume->source_kind, SNAPSHOTS_KIND);
 	json_t *spec = json_pack(
-		"{s:I,s:s*,s:s*,s:s*,s:s*,s:s*,s:s*}", "size", (json_int_t)volume->size, "host",
-		volume->host, "image", volume->image, "image_uid", volume->image_uid, "volume",
-		volume->source, "source", volume->source_uid, "instance", volume->instance);
+		"{s:I,s:s*,s:s*,s:s*,s:s*,s:s*,s:I,s:s*}", "size", (json_int_t)volume->size, "host",
+		volume->host, "image", volume->image, "image_uid", volume->image_uid,
+		of_snapshot ? "snapshot" : "volume", volume->source, "source", volume->source_uid,
+		"source_size", (json_int_t)volume->source_size, "instance", volume->instance);
 	json_t *doc = spec ? doc_make(volume->name, volume->labels, spec, time(NULL)) : NULL;
 
 	memcpy(want.holder, volume->holder, ATTEMPT_UID_SIZE);
@@ -107,11 +111,11 @@ int volumes_put_new(struct plane *plane, struct doc_batch *batch, const struct n
 	int ret = doc ? put_key(plane, batch, volume, id, doc_uid(doc), &error) : -ENOMEM;
 
 	if (ret == 0)
-		doc_put(batch, VOLUMES_KIND, volume->name, doc, 0);
+		doc_put(batch, volume->kind, volume->name, doc, 0);
 	json_decref(doc);
 	if (ret == 0)
 		return 0;
-	snprintf(object, sizeof(object), VOLUMES_KIND "/%s", volume->name);
+	snprintf(object, sizeof(object), "%s/%s", volume->kind, volume->name);
 	return api_problem(problem, ret, &error, object);
 }
 
@@ -143,10 +147,10 @@ int volumes_read(struct plane *plane, json_t *doc, struct volume *volume, struct
 	return 0;
 }
 
-int volumes_find(struct plane *plane, const char *name, struct volume *volume,
+int volumes_find(struct plane *plane, const char *kind, const char *name, struct volume *volume,
 		 struct problem *problem)
 {
-	json_t *doc = api_named(plane, VOLUMES_KIND, name, problem);
+	json_t *doc = api_named(plane, kind, name, problem);
 
 	*volume = (struct volume){0};
 	return doc ? volumes_read(plane, doc, volume, problem) : -1;
@@ -157,12 +161,13 @@ void volumes_free(struct volume *volume)
 	json_decref(volume->doc);
 }
 
-int volumes_put(struct doc_batch *batch, struct volume *volume, struct problem *problem)
+int volumes_put(struct doc_batch *batch, const char *kind, struct volume *volume,
+		struct problem *problem)
 {
 	volume->want.generation++;
 	if (volume_want_write(volume->doc, &volume->want) < 0)
 		return api_problem(problem, -ENOMEM, NULL, NULL);
-	doc_put(batch, VOLUMES_KIND, doc_name(volume->doc), volume->doc, doc_revision(volume->doc));
+	doc_put(batch, kind, doc_name(volume->doc), volume->doc, doc_revision(volume->doc));
 	return 0;
 }
 
@@ -228,6 +233,43 @@ int volumes_unchanged(struct plane *plane, const struct route_request *request,
 }
 
 /* ---- what they are made from ---- */
+
+/* A host copies what no instance has; of what a guest uses it makes snapshots only. */
+static const char *may_copy(const struct new_volume *volume, const struct volume *source)
+{
+	bool whole = strcmp(volume->kind, SNAPSHOTS_KIND) != 0;
+
+	if (source->want.gone || source->record.state >= VOLUME_DELETING)
+		return "what is to be copied is being deleted";
+	if (whole && (source->want.held || volumes_is_bound(source)))
+		return "the volume to copy is attached; detach it first, or copy a snapshot of it";
+	if (source->record.state == VOLUME_CREATING)
+		return "what is to be copied is being made still";
+	if (volume->host && strcmp(volume->host, source->host) != 0)
+		return "what is to be copied is on another host";
+	return source->has_key ? NULL : "the key of what is to be copied was deleted";
+}
+
+int volumes_take_source(struct plane *plane, struct new_volume *volume, struct volume *source,
+			struct problem *problem)
+{
+	const char *why;
+
+	if (volumes_find(plane, volume->source_kind, volume->source, source, problem) < 0)
+		return -1;
+	why = may_copy(volume, source);
+	if (why)
+		return api_conflict(problem, volume->source_kind, volume->source, why);
+	volume->source_size = source->record.size;
+	volume->size = volume->size ? volume->size : volume->source_size;
+	if (volume->size < volume->source_size)
+		return problem_set(problem, 422, "invalid", NULL, NULL, "size: %s has %llu bytes",
+				   volume->source, (unsigned long long)volume->source_size);
+	volume->host = source->host;
+	volume->source_uid = doc_uid(source->doc);
+	volume->source_key = doc_text(source->doc, "spec.key");
+	return 0;
+}
 
 const char *doc_host(const json_t *doc)
 {

@@ -90,6 +90,45 @@ static void volumes_come_and_go_while_it_runs(void **state)
 	await("/v1/volumes/more", "available");
 }
 
+static void a_snapshot_becomes_another_volume(void **state)
+{
+	(void)state;
+	MUST_DO(POST("/v1/volumes/more/attach", "{\"instance\": \"web\"}"));
+	await("/v1/volumes/more", "attached");
+	assert_int_equal(POST("/v1/volumes",
+			      "{\"name\": \"copy\", \"size\": 1048576, \"volume\": \"more\"}"),
+			 22);
+	assert_true(says("copy a snapshot of it"));
+	MUST_DO(POST("/v1/volumes/more/detach", "{}"));
+	await("/v1/volumes/more", "available");
+	MUST_DO(POST("/v1/snapshots", "{\"name\": \"then\", \"volume\": \"more\"}"));
+	await("/v1/snapshots/then", "ready");
+	MUST_DO(POST("/v1/volumes",
+		     "{\"name\": \"copy\", \"size\": 2097152, \"snapshot\": \"then\"}"));
+	await("/v1/volumes/copy", "available");
+	MUST_DO(ADMIN("DELETE", "/v1/snapshots/then", ""));
+	await("/v1/snapshots/then", "404");
+	/* It has grown to what was wanted. */
+	MUST_DO(ADMIN("GET", "/v1/volumes/copy", ""));
+	assert_int_equal(
+		sh("test $(stat -c %%s srv/$(echo '%s' | jq -r .metadata.uid).vol) = 2097152",
+		   output),
+		0);
+	MUST_DO(PATCH("/v1/volumes/copy", "{\"size\": 4194304}"));
+	for (unsigned i = 0; i < SECONDS * 10; i++) {
+		ADMIN("GET", "/v1/volumes/copy", "");
+		if (says("\"size\":4194304,\"state\"") || says("\"size\": 4194304, \"state\""))
+			break;
+		usleep(80000);
+	}
+	assert_int_equal(
+		sh("test $(stat -c %%s srv/$(echo '%s' | jq -r .metadata.uid).vol) = 4194304",
+		   output),
+		0);
+	MUST_DO(ADMIN("DELETE", "/v1/volumes/copy?now=true", ""));
+	await("/v1/volumes/copy", "404");
+}
+
 static void it_stops_starts_and_reboots(void **state)
 {
 	(void)state;
@@ -185,6 +224,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_instance_runs_with_its_volume),
 		cmocka_unit_test(volumes_come_and_go_while_it_runs),
+		cmocka_unit_test(a_snapshot_becomes_another_volume),
 		cmocka_unit_test(it_stops_starts_and_reboots),
 		cmocka_unit_test(a_plane_that_is_killed_goes_on),
 		cmocka_unit_test(a_host_that_is_killed_comes_back_as_it_is_wanted),

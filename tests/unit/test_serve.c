@@ -165,6 +165,7 @@ static void roles_are_kept(void **state)
 				    : !strcmp(verb->name, "snapshot")	 ? "r card file"
 				    : !strcmp(verb->name, "resize")	 ? "r card size=4096"
 				    : !strcmp(verb->name, "make-volume") ? "r size=4096"
+				    : !strcmp(verb->name, "grow-volume") ? "r size=4096"
 				    : !strcmp(verb->name, "copy-volume") ? "r other"
 				    : !strcmp(verb->name, "write-image")
 					    ? "r root offset=0 data=key"
