@@ -369,6 +369,11 @@ static void show_result(const json_t *result)
 		show_console(console);
 	else if (json_object_get(result, "instances"))
 		show_list(result);
+	else if (json_object_get(result, "images"))
+		show_images(json_object_get(result, "images"));
+	else if (json_object_get(result, "written"))
+		printf("%lld bytes are written\n",
+		       (long long)json_integer_value(json_object_get(result, "written")));
 	else if (json_object_get(result, "lines"))
 		show_audit_lines(json_object_get(result, "lines"));
 	else if (json_object_get(result, "more"))
@@ -381,6 +386,7 @@ static int show(const struct call *call, const struct control_answer *answer)
 {
 	json_t *result = json_loadb(answer->result, answer->result_length, 0, NULL);
 	char *text = strndup(answer->text, answer->text_length);
+	bool is_trace = json_object_get(result, "steps");
 	json_t *all = json_pack("{s:i,s:s,s:O?}", "code", answer->code, "text", text ? text : "",
 				"result", result);
 
@@ -388,7 +394,7 @@ static int show(const struct call *call, const struct control_answer *answer)
 		show_json(all);
 	else if (answer->code)
 		fprintf(stderr, "karuta-controller: %s: %s\n", call->host, text ? text : "");
-	else if (result)
+	else if (result && !is_trace)
 		show_result(result);
 	else
 		printf("%s\n", text ? text : "");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fleet.h"
@@ -69,10 +70,23 @@ static void stop(struct chore *chore)
 		syscall(SYS_pidfd_send_signal, chore->process, SIGKILL, NULL, 0);
 }
 
+/* One that no thread waits for. */
+static void end_program(struct chore *chore)
+{
+	siginfo_t info;
+
+	if (chore->process < 0)
+		return;
+	stop(chore);
+	waitid(P_PIDFD, (id_t)chore->process, &info, WEXITED);
+}
+
 void chores_drop(struct chore *chore)
 {
 	if (chore->begun)
 		pthread_join(chore->thread, NULL);
+	else
+		end_program(chore);
 	os_newfile_close(&chore->file);
 	os_close(&chore->from);
 	os_close(&chore->process);

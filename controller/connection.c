@@ -185,7 +185,12 @@ static void say(struct connection *connection, const uint8_t id[CONTROL_ID_SIZE]
 
 void connection_answer_operation(struct connection *connection, const struct operation *operation)
 {
-	say(connection, operation->id, operation->code, operation->text, "");
+	json_t *result = json_pack("{s:o*}", "steps", trace_report(&operation->trace));
+	char *text = json_object_size(result) ? json_dumps(result, JSON_COMPACT) : NULL;
+
+	say(connection, operation->id, operation->code, operation->text, text ? text : "");
+	free(text);
+	json_decref(result);
 }
 
 static void say_outcome(struct connection *connection, struct outcome *outcome)

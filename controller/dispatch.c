@@ -251,14 +251,19 @@ static int check_card(struct call *call, struct card_spec *card)
 static int attach_card(struct call *call, struct card_spec *card, const struct keyring *keys)
 {
 	int ret = keyring_give(keys, card, 1, &call->error);
+	uint64_t ticket;
+	struct trace *trace;
 
 	if (ret < 0) {
 		card_spec_free(card);
 		return ret;
 	}
-	return slots_attach(&call->unit->machine, card,
-			    fleet_wait(call->unit, call->operation, OPERATION_TICKET), false,
-			    &call->error);
+	ticket = fleet_wait(call->unit, call->operation, OPERATION_TICKET);
+	ret = slots_attach(&call->unit->machine, card, ticket, false, &call->error);
+	trace = slots_trace(&call->unit->machine, ticket);
+	if (trace)
+		trace->begun = call->begun;
+	return ret;
 }
 
 static int attach(struct call *call)
@@ -588,7 +593,7 @@ static int run_request(struct call *call, const struct tls_peer *peer, const uin
 void dispatch(struct fleet *fleet, const struct tls_peer *peer, const uint8_t *frame, size_t length,
 	      struct outcome *outcome)
 {
-	struct call call = {.fleet = fleet, .caller = peer->name};
+	struct call call = {.fleet = fleet, .caller = peer->name, .begun = os_now()};
 	int ret;
 
 	snprintf(call.who, sizeof(call.who), "%s (%s)", peer->name, tls_role_name(peer->role));

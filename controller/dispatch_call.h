@@ -10,6 +10,7 @@ struct call {
 	struct fleet *fleet;
 	const char *caller;
 	char who[TLS_NAME_MAX + 16];
+	uint64_t begun; /* os_now() */
 	struct control_request request;
 	uint8_t digest[WRAP_DIGEST_SIZE]; /* of one that changes something */
 	struct operation *operation;	  /* NULL: it only reads */

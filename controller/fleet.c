@@ -59,6 +59,15 @@ void fleet_answer_start(struct unit *unit, int code, const char *text)
 	finish_waiting(unit, OPERATION_RUNNING, code, text);
 }
 
+/* How a card has come to be there is part of the answer. */
+static void take_trace(const struct unit *unit, struct operation *operation)
+{
+	const struct trace *trace = slots_trace(&unit->machine, operation->ticket);
+
+	if (trace)
+		operation->trace = *trace;
+}
+
 void fleet_answer(void *context, uint64_t ticket, int code, const char *text)
 {
 	struct unit *unit = context;
@@ -70,9 +79,12 @@ void fleet_answer(void *context, uint64_t ticket, int code, const char *text)
 	for (size_t i = 0; i < OPERATIONS_MAX; i++) {
 		struct operation *operation = &operations->all[i];
 
-		if (operation->used && !operation->done && operation->ticket == ticket &&
-		    operation->wait == OPERATION_TICKET)
-			fleet_finish(unit->fleet, operation, code, text);
+		if (!operation->used || operation->done || operation->ticket != ticket ||
+		    operation->wait != OPERATION_TICKET)
+			continue;
+		if (!code)
+			take_trace(unit, operation);
+		fleet_finish(unit->fleet, operation, code, text);
 	}
 }
 

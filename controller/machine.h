@@ -27,6 +27,7 @@
 #include "link.h"
 #include "os/clock.h"
 #include "os/loop.h"
+#include "trace.h"
 #include "upgrade.h"
 #include "watch.h"
 #include "wire/command.h"
@@ -114,6 +115,7 @@ struct slot {
 	uint64_t grace; /* 0, or when a clean end without a word from the hypervisor is a failure */
 	uint64_t lost;	/* 0, or until when its process may end after the hypervisor has lost it */
 	char why[STATUS_TEXT_SIZE];
+	struct trace trace;
 	struct seen guest, peer; /* forbidden commands; what the hypervisor did wrong */
 
 	/* restart.c */
@@ -244,6 +246,8 @@ void slots_end(struct machine *machine, uint64_t now);
 bool slots_all(const struct machine *machine, enum slot_state state); /* that have a card */
 bool slots_left(const struct machine *machine);			      /* there still is a card */
 bool slots_busy(const struct machine *machine);
+/* Of the card that was attached for this ticket; NULL: there is none. */
+struct trace *slots_trace(const struct machine *machine, uint64_t ticket);
 void slots_free(struct machine *machine);
 
 /* tasks.c */

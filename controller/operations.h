@@ -14,6 +14,7 @@
 #include "call/tls.h"
 #include "call/wrap.h"
 #include "os/clock.h"
+#include "trace.h"
 #include "wire/control.h"
 
 #define OPERATIONS_MAX	  512u
@@ -48,6 +49,7 @@ struct operation {
 	uint64_t finished; /* os_now() */
 	int code;
 	char text[OPERATION_TEXT];
+	struct trace trace; /* of an attach that is done; the next controller does not have it */
 };
 
 struct operations {

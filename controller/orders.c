@@ -84,7 +84,11 @@ static int send_order(struct machine *machine, const struct order *order)
 		ret = link_send_descriptor(&machine->descriptors, machine->upgrade.between.ours);
 		os_close(&machine->upgrade.between.ours);
 	}
-	return ret < 0 ? ret : write_command(machine, order);
+	if (ret == 0)
+		ret = write_command(machine, order);
+	if (ret == 0 && order->verb == COMMAND_ATTACH)
+		trace_reach(&slot->trace, TRACE_TOLD);
+	return ret;
 }
 
 static void started(struct machine *machine, int result, const char *text)

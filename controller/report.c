@@ -67,12 +67,13 @@ static json_t *report_slot(const struct slot *slot)
 {
 	const struct watch *watch = &slot->watch;
 
-	return json_pack("{s:i,s:s,s:s,s:s,s:i,s:I,s:s,s:o}", "slot", (int)slot->number, "name",
-			 slot->card.name, "kind", slot->card.kind->name, "state",
+	return json_pack("{s:i,s:s,s:s,s:s,s:i,s:I,s:s,s:o,s:o*}", "slot", (int)slot->number,
+			 "name", slot->card.name, "kind", slot->card.kind->name, "state",
 			 slot_states[slot->state], "pid", watch_runs(watch) ? (int)watch->pid : 0,
 			 "size", (json_int_t)slot->kit.size, "text",
 			 slot->why[0] ? slot->why : watch->view.text, "counters",
-			 counters(watch, card_counters, ARRAY_LEN(card_counters)));
+			 counters(watch, card_counters, ARRAY_LEN(card_counters)), "steps",
+			 trace_report(&slot->trace));
 }
 
 static json_t *report_slots(const struct machine *machine)

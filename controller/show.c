@@ -174,6 +174,19 @@ void show_audit_lines(const json_t *lines)
 	}
 }
 
+void show_images(const json_t *images)
+{
+	printf("%-63s %-10s %12s %12s %14s\n", "image", "", "kernel", "initrd", "root");
+	for (size_t i = 0; i < json_array_size(images); i++) {
+		const json_t *image = json_array_get(images, i);
+		bool finished = json_is_true(json_object_get(image, "finished"));
+
+		printf("%-63s %-10s %12lld %12lld %14lld\n", text_of(image, "image"),
+		       finished ? "finished" : "unfinished", (long long)number_of(image, "kernel"),
+		       (long long)number_of(image, "initrd"), (long long)number_of(image, "root"));
+	}
+}
+
 void show_console(const char *text)
 {
 	size_t length = strlen(text);

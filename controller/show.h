@@ -8,6 +8,8 @@
 void show_status(const json_t *status);
 /* Of a host: {"instances": [...]}. */
 void show_list(const json_t *list);
+/* An array of them. */
+void show_images(const json_t *images);
 /* Security events: an array of them. */
 void show_events(const json_t *events);
 /* An entry of the audit log. */

@@ -126,6 +126,7 @@ int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticke
 		card_spec_free(card);
 		return ret;
 	}
+	trace_begin(&slot->trace, ticket);
 	slot->card = *card;
 	*card = (struct card_spec){0};
 	ret = fit_card(machine, slot, error);
@@ -134,6 +135,7 @@ int slots_attach(struct machine *machine, struct card_spec *card, uint64_t ticke
 		slots_make_empty(machine, slot);
 		return ret;
 	}
+	trace_reach(&slot->trace, TRACE_STARTED);
 	slot->state = SLOT_STARTING;
 	slot->deadline = os_now() + MACHINE_READY_DEADLINE;
 	slot->ticket = ticket;
@@ -192,6 +194,7 @@ static void turn_starting(struct machine *machine, struct slot *slot, uint64_t n
 		watch_why(watch, why, sizeof(why));
 		give_up(machine, slot, EIO, why);
 	} else if (watch->view.state == STATUS_READY || watch->view.state == STATUS_RUNNING) {
+		trace_reach(&slot->trace, TRACE_READY);
 		slot->state = SLOT_CONNECTING;
 		if (orders_push(machine,
 				(struct order){.verb = COMMAND_ATTACH, .slot = slot->number}) < 0)
@@ -215,6 +218,7 @@ void slots_attached(struct machine *machine, struct slot *slot, int result, cons
 		give_up(machine, slot, -result, slot->watch.exited ? why : text);
 		return;
 	}
+	trace_reach(&slot->trace, TRACE_PRESENT);
 	slot->state = SLOT_ATTACHED;
 	slot->was_attached = true;
 	snprintf(answer, sizeof(answer), CARD_FORMAT " attached", CARD(slot));
@@ -256,6 +260,15 @@ static bool can_return(const struct machine *machine, const struct slot *slot)
 	return (slot->state == SLOT_ATTACHED || slot->state == SLOT_PREPARING) &&
 	       card_outlives_process(&slot->card) &&
 	       (machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED);
+}
+
+/* A driver that has asked it anything has had an interrupt, or has polled for what it read. */
+static void look_for_guest(struct slot *slot)
+{
+	const uint64_t *counters = slot->watch.view.counters;
+
+	if (counters[STATUS_CARD_INTERRUPTS] || counters[STATUS_CARD_READS])
+		trace_reach(&slot->trace, TRACE_TAKEN);
 }
 
 /* Common to the states in which the hypervisor has the card. True: the state has changed. */
@@ -333,6 +346,7 @@ static void turn(struct machine *machine, struct slot *slot, uint64_t now)
 		turn_starting(machine, slot, now);
 		break;
 	case SLOT_ATTACHED:
+		look_for_guest(slot);
 		turn_present(machine, slot, now);
 		break;
 	case SLOT_PREPARING:
@@ -459,12 +473,24 @@ bool slots_busy(const struct machine *machine)
 		/* A guest that has not let go in time may take for ever. */
 		if (!slot || (slot->state == SLOT_EJECTING && !slot->ticket))
 			continue;
-		if (slot->task.step != TASK_NONE || slot->lost)
+		if (slot->task.step != TASK_NONE || slot->lost ||
+		    trace_waits(&slot->trace, os_now()))
 			return true;
 		if (slot->state != SLOT_ATTACHED && slot->state != SLOT_FAILED)
 			return true;
 	}
 	return false;
+}
+
+struct trace *slots_trace(const struct machine *machine, uint64_t ticket)
+{
+	for (unsigned i = 1; i <= COMMAND_MAX_SLOT; i++) {
+		struct slot *slot = machine->slots[i];
+
+		if (slot && slot->trace.begun && slot->trace.ticket == ticket)
+			return &slot->trace;
+	}
+	return NULL;
 }
 
 void slots_free(struct machine *machine)

@@ -202,6 +202,15 @@ static int copy_all(struct fill *fill)
 	return ret;
 }
 
+/* stdio would look at the descriptor first. */
+static void say(const struct error *error)
+{
+	char text[ERROR_TEXT_SIZE + 32];
+	int length = snprintf(text, sizeof(text), "karuta-fill: %s\n", error->text);
+
+	os_write_all(STDERR_FILENO, text, (size_t)length);
+}
+
 int main(int argc, char **argv)
 {
 	struct fill fill = {0};
@@ -219,7 +228,7 @@ int main(int argc, char **argv)
 	store_cipher_destroy(fill.cipher);
 	free(fill.buffer);
 	if (ret < 0)
-		dprintf(STDERR_FILENO, "karuta-fill: %s\n", error.text);
+		say(&error);
 	/* What libraries do at the end of a process is on no list. */
 	_exit(ret < 0);
 }

@@ -496,6 +496,9 @@ static bool obey(int commands, const char *kind, struct status_page *page)
 	does_what_none_does(kind, page);
 	if (!strcmp(kind, "BOSSY"))
 		status_count(page, STATUS_CARD_PROTOCOL_ERRORS, 3);
+	/* As if its guest had used it meanwhile. */
+	if (!strcmp(kind, "GOOD"))
+		status_count(page, STATUS_CARD_READS, 1);
 	if (!strcmp(kind, "NAUGHTY"))
 		status_count(page, STATUS_CARD_SECURITY_EVENTS, 2);
 	snprintf(text, sizeof(text), "%s %llu", words[command.verb],

@@ -279,6 +279,21 @@ static void a_volume_of_an_image_takes_one_key(void **state)
 	assert_int_equal(sh("ls -A srv | grep ^n.vol"), 1);
 }
 
+/* It may not write that much; what is said goes to a pipe, as it may. */
+static void a_full_disk_is_told(void **state)
+{
+	(void)state;
+	assert_int_equal(sh("truncate -s 8M full.vol; ulimit -f 100; ./karuta-fill --image 3 "
+			    "--volume 4 --key 5 3<root 4<>full.vol 5<vkey"),
+			 1);
+	assert_string_equal(output, "karuta-fill: File too large\n");
+	assert_int_equal(sh("./karuta-fill --image 3 --volume 4 --key 5 3<root 4</dev/null "
+			    "5<vkey"),
+			 1);
+	assert_string_equal(output, "karuta-fill: image or volume: is not a file\n");
+	assert_int_equal(sh("rm full.vol; ./karuta-fill --image 3"), 2);
+}
+
 /* ---- stand-ins ---- */
 
 /* In the place of karuta-fill; what it does is in the file "be" of where it is started. */
@@ -469,6 +484,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_no_image_is_refused),
 		cmocka_unit_test(a_volume_begins_as_an_image),
 		cmocka_unit_test(a_volume_of_an_image_takes_one_key),
+		cmocka_unit_test(a_full_disk_is_told),
 		cmocka_unit_test(a_program_that_ends_early_leaves_nothing),
 		cmocka_unit_test(a_controller_that_dies_leaves_nothing),
 		cmocka_unit_test(only_so_many_are_made_at_once),

@@ -111,6 +111,62 @@ static void a_snapshot_is_a_file_of_the_folder(void **state)
 	kill_one("snap");
 }
 
+/* In this order, and none before the one that came before it. */
+static void check_steps(void)
+{
+	static const char *const parts[] = {"controller", "card", "controller", "hypervisor"};
+	const char *at = output;
+	long before = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		char part[40];
+		long us;
+
+		snprintf(part, sizeof(part), "\"part\": \"%s\"", parts[i]);
+		at = strstr(at, "\"us\": ");
+		assert_non_null(at);
+		us = atol(at + strlen("\"us\": "));
+		assert_true(us >= before && us < SECONDS * 1000000l);
+		before = us;
+		at = strstr(at, "\"part\": ");
+		assert_non_null(at);
+		assert_int_equal(strncmp(at, part, strlen(part)), 0);
+	}
+}
+
+static void a_card_tells_how_it_came(void **state)
+{
+	static const char again[] = "--id 00112233445566778899aabbccddeeff";
+
+	(void)state;
+	launch("t");
+	sh("echo '{\"kind\": \"null\", \"name\": \"n\"}' >n.json");
+	MUST("attach t n.json %s --json", again);
+	assert_true(says("card n (slot 1) attached"));
+	sh("./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert operator.pem --key "
+	   "operator.key attach t n.json %s --json | jq '.result.steps[] | {us, part}'",
+	   port, again);
+	check_steps();
+	sh("./karuta-controller call 127.0.0.1:%d --ca ca.pem --cert reader.pem --key reader.key "
+	   "status t --json | jq '.result.cards[0].steps[] | {us, part}'",
+	   port);
+	check_steps();
+	/* Those of a launch were not asked for, and other answers have none. */
+	MUST("detach t n --json");
+	assert_false(says("steps"));
+	MUST("attach t n.json");
+	assert_string_equal(output, "card n (slot 1) attached\n");
+	/* What the guest does with it comes later. */
+	sh("echo '{\"kind\": \"volume\", \"name\": \"v\", \"store\": \"good.vol\", "
+	   "\"key_fd\": 5}' >v.json");
+	MUST("attach t v.json keys=5:key --json");
+	assert_false(says("the guest has taken it"));
+	MUST("resize t v size=2M");
+	assert_int_equal(CALL("reader", "status t --json"), 0);
+	assert_true(says("the guest has taken it"));
+	kill_one("t");
+}
+
 static int end_sharing_host(void **state)
 {
 	/* The instance that uses it may be there still. */
@@ -123,6 +179,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_console_is_shown_from_anywhere),
 		cmocka_unit_test(a_snapshot_is_a_file_of_the_folder),
+		cmocka_unit_test(a_card_tells_how_it_came),
 		cmocka_unit_test(the_audit_log_is_read_page_by_page),
 	};
 
