@@ -37,6 +37,8 @@
 #define FINISH_SECONDS	3600u
 #define REMOVALS_MOST	8u /* tries */
 
+_Static_assert(IMAGES_SEND <= CONTROL_DATA_MAX, "a chunk is one request");
+
 enum state { ASKING, SENDING, FINISHING, THERE, FAILED, REMOVING };
 
 /* A request without an answer yet; `transfer` NULL: nobody waits for it any more. */

@@ -280,6 +280,10 @@ static void a_plane_that_was_killed_goes_on_with_an_upload(void **state)
 	await_no_files();
 	assert_int_equal(API("GET", "/checked", ""), 0);
 	assert_true(says("\"uploading\""));
+	/* One that is told to end does so at once. */
+	begin_to_finish("checked");
+	end_plane(SIGTERM);
+	start_plane();
 	remove_image("checked");
 	assert_int_equal(API("PUT", "/cut/root?offset=4194304", BYTES("root.4")), 0);
 	assert_int_equal(API("PUT", "/cut/kernel", BYTES("kernel.0")), 0);

@@ -21,7 +21,7 @@
 #define KERNEL_SIZE 300000u /* three chunks */
 #define ROOT_SIZE   (4u << 20)
 #define DATA_AT	    (1u << 20) /* the chunk of the root that has something in it */
-#define ASKED_MOST  8u
+#define ASKED_MOST  64u
 
 static char folder[64];
 static struct os_loop *loop;
@@ -520,6 +520,29 @@ static void one_that_is_removed_on_its_way_goes_after_its_last_chunk(void **stat
 	assert_false(host.begun);
 }
 
+static void sixteen_are_sent_at_once_and_the_others_after_them(void **state)
+{
+	char name[8];
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		assert_int_equal(images_ensure(images, name, uid, &said), -EINPROGRESS);
+	}
+	images_turn(images);
+	assert_int_equal(count_verb("images"), 20);
+	for (unsigned i = 0; i < 20; i++)
+		serve_one();
+	images_turn(images);
+	assert_int_equal(count_verb("write-image"), 32);
+	run_until(NULL, 0);
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "h%u", i);
+		assert_int_equal(images_ensure(images, name, uid, &said), 0);
+	}
+	assert_int_equal(host.writes, 20 * 6);
+}
+
 static void answers_may_come_when_nobody_waits_any_more(void **state)
 {
 	(void)state;
@@ -550,6 +573,7 @@ int main(void)
 		READY(a_host_that_is_not_there_is_no_image_that_is_not),
 		READY(an_image_that_is_removed_goes_from_its_hosts),
 		READY(one_that_is_removed_on_its_way_goes_after_its_last_chunk),
+		READY(sixteen_are_sent_at_once_and_the_others_after_them),
 		READY(answers_may_come_when_nobody_waits_any_more),
 		cmocka_unit_test_setup_teardown(what_is_not_ready_is_not_sent, begin, end),
 	};
