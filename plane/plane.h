@@ -37,7 +37,7 @@ struct plane {
 	const char *names[PLANE_NAMES]; /* what it is called by */
 	size_t name_count;
 	bool allow_unattested;
-	bool rewrapping; /* keys may be wrapped under a key that is to go */
+	bool rewrapping;	     /* keys may be wrapped under a key that is to go */
 	int64_t certificate_seconds; /* that a host's is good for */
 	bool ending, failed;
 };
