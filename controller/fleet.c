@@ -520,8 +520,7 @@ static json_t *brief(const struct unit *unit)
 
 	json_object_del(report, "counters");
 	if (unit->live)
-		json_object_set_new(report, "cards",
-				    brief_cards(json_object_get(report, "cards")));
+		json_object_set_new(report, "cards", brief_cards(json_object_get(report, "cards")));
 	json_object_del(report, "events");
 	return report;
 }

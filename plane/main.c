@@ -391,10 +391,11 @@ static int start(struct plane *plane, const struct options *options, int *signal
 	if (ret == 0)
 		ret = open_hosts(plane, error);
 	if (ret == 0)
-		ret = open_fleet(plane, options, error);
-	if (ret == 0)
 		ret = open_http(plane, options, error);
-	return ret == 0 ? confine(options->folder, error) : ret;
+	/* Before there is another thread, which would go on as it is. */
+	if (ret == 0)
+		ret = confine(options->folder, error);
+	return ret == 0 ? open_fleet(plane, options, error) : ret;
 }
 
 /* Clients first: what they wait for is answered. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Not on the list, among others: execve and whatever begins a process; bind and listen; sockets
- * that are not TCP; ptrace and what reads or writes other processes; what changes users, mounts,
- * the kernel or its clock; memory that can be run. */
+/* Not on the list, among others: execve; fork; bind and listen; sockets that are not TCP; ptrace
+ * and what reads or writes other processes; what changes users, mounts, the kernel or its clock;
+ * memory that can be run. What clone3 is asked for no filter can see: it is there for threads, and
+ * what it begins has no more than this. */
 #include "syscalls.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -109,6 +111,12 @@ const struct jail_syscall plane_syscalls[] = {
 	{SCMP_SYS(munlock), "keys", {{0}}},
 	/* The process. */
 	{SCMP_SYS(futex), "locks", {{0}}},
+	{SCMP_SYS(clone3), "the thread that reads images", {{0}}},
+	{SCMP_SYS(clone),
+	 "the same on machines that have no clone3",
+	 {{0, CLONE_THREAD, CLONE_THREAD}}},
+	{SCMP_SYS(set_robust_list), "a thread", {{0}}},
+	{SCMP_SYS(rseq), "a thread", {{0}}},
 	{SCMP_SYS(getrandom), "keys, nonces, identifiers", {{0}}},
 	{SCMP_SYS(getpid), "whether it has forked: OpenSSL, SQLite", {{0}}},
 	{SCMP_SYS(gettid), "as the C library does it", {{0}}},

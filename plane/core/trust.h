@@ -9,8 +9,8 @@
  *	trusted       log, quote and policy match, and that is not long ago
  *	unattested    it has no TPM that could show it; whether it may be used is policy
  *
- * Keys go to trusted hosts and to no others, whatever the policy; but for the machine that the plane
- * itself is on, if it may be used at all: whoever has that has the keys already.
+ * Keys go to trusted hosts and to no others, whatever the policy; but for the machine that the
+ *plane itself is on, if it may be used at all: whoever has that has the keys already.
  */
 #ifndef KARUTA_PLANE_TRUST_H
 #define KARUTA_PLANE_TRUST_H
@@ -34,7 +34,7 @@ enum trust_check {
 /* Of one host. Times: ms, of one clock that does not go back. */
 struct trust_evidence {
 	uint64_t heard; /* it has answered last; 0: never */
-	bool here;    /* it is the machine that the plane is on */
+	bool here;	/* it is the machine that the plane is on */
 	bool has_tpm; /* when it was enrolled: one that has lost it is not unattested, but wrong */
 	bool given;   /* there is evidence since the host was enrolled or released */
 	uint64_t taken; /* the nonce of that evidence was made then */
