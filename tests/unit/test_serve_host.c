@@ -38,6 +38,12 @@ static void a_volume_is_made_once_and_deleted_when_it_is_free(void **state)
 	assert_true(says("multiple of 4096"));
 	assert_int_equal(CALL("operator", "make-volume /etc/new.vol size=8192"), 1);
 	assert_true(says("is not in"));
+	MUST("grow-volume new.vol size=12288");
+	/* Asked again, or for less than it has, it is as large as that. */
+	MUST("grow-volume new.vol size=8192");
+	assert_int_equal(sh("test $(stat -c %%s srv/new.vol) = 12288"), 0);
+	assert_int_equal(CALL("operator", "grow-volume new.vol size=12289"), 1);
+	assert_true(says("multiple of 4096"));
 	MUST("delete-volume new.vol");
 	assert_int_equal(sh("test -e srv/new.vol"), 1);
 	assert_int_equal(CALL("operator", "delete-volume new.vol"), 1);
@@ -60,6 +66,8 @@ static void a_volume_that_an_instance_has_is_not_deleted(void **state)
 		0);
 	MUST("launch owner.json keys=5:key");
 	assert_int_equal(CALL("operator", "delete-volume other.vol"), 1);
+	assert_true(says("instance owner has it"));
+	assert_int_equal(CALL("operator", "grow-volume other.vol size=1073741824"), 1);
 	assert_true(says("instance owner has it"));
 	kill_one("owner");
 	assert_int_equal(CALL("operator", "delete-volume kept.vol"), 1);
