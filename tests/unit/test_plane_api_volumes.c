@@ -37,6 +37,8 @@ static void be(const char *name, enum volume_state state, const char *instance, 
 	json_t *doc = stored("volumes", name), *holder = stored("instances", instance);
 	struct volume_record record = {.state = (uint8_t)state, .slot = (uint8_t)slot};
 
+	record.size = doc_number(doc, "want.size");
+
 	if (holder)
 		record_uid(holder, record.holder, NULL);
 	volume_record_write(doc, &record);
@@ -85,7 +87,7 @@ static void what_makes_no_sense_is_named(void **state)
 	refuses(422, "{'name': 'data', 'size': 4096, 'image': 'i'}", "there is no image i");
 	refuses(422, "{'name': 'data', 'size': 4096, 'volume': 'v'}", "there is no volume v");
 	refuses(422, "{'name': 'data', 'size': 4096, 'volume': 'v', 'image': 'i'}", "one of them");
-	refuses(422, "{'name': 'data', 'size': 4096, 'snapshot': 's'}", "snapshot");
+	refuses(422, "{'name': 'data', 'snapshot': 's'}", "there is no snapshot s");
 	make(MAKE);
 	refuses(409, MAKE, "there is a volume data already");
 }
@@ -103,6 +105,35 @@ static void of_an_image_it_has_room_for_that(void **state)
 	assert_string_equal(text("volumes", "data", "spec.image"), "bookworm");
 	assert_string_equal(text("volumes", "data", "spec.image_uid"),
 			    text("images", "bookworm", "metadata.uid"));
+}
+
+/* So many that the store has; the fleet does not hear of them. */
+static void fill(const char *kind, unsigned count)
+{
+	static char keys_of[1000][32];
+	struct store_change changes[ARRAY_LEN(keys_of)];
+
+	plane.store->watcher = NULL;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned at = i % ARRAY_LEN(keys_of);
+
+		snprintf(keys_of[at], sizeof(keys_of[at]), "%s/x%u", kind, i);
+		changes[at] = (struct store_change){.key = keys_of[at], .value = "{}"};
+		if (at + 1 == ARRAY_LEN(keys_of))
+			assert_int_equal(store_commit(plane.store, changes, at + 1, NULL, &error),
+					 0);
+	}
+}
+
+static void there_are_so_many_at_most(void **state)
+{
+	(void)state;
+	fill("volumes", 20000);
+	refuses(409, MAKE, "20000 at most");
+	assert_string_equal(doc_text(answer, "code"), "too-many");
+	fill("instances", 10000);
+	refused(POST("/v1/instances", "{'name': 'web', 'kernel': 'k', 'memory': 4194304}"), 409,
+		"10000 instances");
 }
 
 static int take_key(void *context, const uint8_t key[KEYS_KEY_SIZE])
@@ -157,10 +188,37 @@ static void only_what_nobody_has_is_copied(void **state)
 	assert_int_equal(keys_delete(plane.keys, text("volumes", "data", "spec.key"), STORE_ANY,
 				     "2026-11-26T00:00:00Z", &error),
 			 0);
-	refuses(409, copy, "key of the volume to copy was deleted");
+	refuses(409, copy, "the key of what is to be copied was deleted");
 	assert_int_equal(DELETE(DATA), 202);
 	refuses(409, copy, "being deleted");
 	assert_false(is_there("volumes", "copy"));
+}
+
+static void a_snapshot_is_made_of_a_volume_in_use_and_volumes_of_it(void **state)
+{
+	uint8_t first[KEYS_KEY_SIZE], second[KEYS_KEY_SIZE];
+
+	(void)state;
+	make_instance("web");
+	make(MAKE);
+	refused(POST("/v1/snapshots", "{'name': 's', 'volume': 'none'}"), 422, "none");
+	refused(POST("/v1/snapshots", "{'name': 's', 'volume': 'data'}"), 409, "being made still");
+	be("data", VOLUME_ATTACHED, "web", 1);
+	assert_int_equal(POST("/v1/snapshots", "{'name': 's', 'volume': 'data'}"), 201);
+	assert_string_equal(text("snapshots", "s", "spec.source"),
+			    text("volumes", "data", "metadata.uid"));
+	refused(POST("/v1/snapshots", "{'name': 's', 'volume': 'data'}"), 409, "already");
+	set("snapshots", "s", "record.state", json_integer(VOLUME_AVAILABLE));
+	set("snapshots", "s", "record.size", json_integer(8192));
+	make("{'name': 'back', 'snapshot': 's'}");
+	assert_int_equal(number("volumes", "back", "want.size"), 8192);
+	get_key("data", first);
+	get_key("back", second);
+	assert_memory_equal(first, second, KEYS_KEY_SIZE);
+	assert_int_equal(DELETE("/v1/snapshots/s"), 202);
+	refuses(409, "{'name': 'more', 'snapshot': 's'}", "being deleted");
+	assert_int_equal(GET("/v1/snapshots"), 200);
+	assert_null(doc_member(json_array_get(json_object_get(answer, "items"), 0), "want"));
 }
 
 static void a_volume_grows_and_never_shrinks(void **state)
@@ -386,8 +444,10 @@ int main(void)
 		TEST(a_new_volume_has_a_key),
 		TEST(what_makes_no_sense_is_named),
 		TEST(of_an_image_it_has_room_for_that),
+		TEST(there_are_so_many_at_most),
 		TEST(a_copy_has_the_same_key_under_a_name_of_its_own),
 		TEST(only_what_nobody_has_is_copied),
+		TEST(a_snapshot_is_made_of_a_volume_in_use_and_volumes_of_it),
 		TEST(a_volume_grows_and_never_shrinks),
 		TEST(a_deleted_volume_can_be_had_back),
 		TEST(an_attach_is_wanted_of_both),
