@@ -192,9 +192,10 @@ static int volume_resize_named(struct api *api, const struct invocation *call, s
 
 static int volume_delete(struct api *api, const struct invocation *call, struct error *error)
 {
-	const char *query = options_value(call, "now") ? "?now=true" : NULL;
+	const struct item_deletion deletion = {
+		"volumes", options_value(call, "now") ? "?now=true" : NULL, "volume", "deleted"};
 
-	return item_delete(api, call, "volumes", query, "volume", error);
+	return item_delete(api, call, &deletion, error);
 }
 
 static int volume_restore(struct api *api, const struct invocation *call, struct error *error)

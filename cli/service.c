@@ -36,7 +36,8 @@ static void log_path(const struct service *service, char path[PATH_SIZE])
 const char *service_where(const struct service *service, char *text, size_t size)
 {
 	if (service->systemd)
-		snprintf(text, size, "journalctl -u %s", service->name);
+		snprintf(text, size, "journalctl -u %s, and its options in %s", service->name,
+			 service->options);
 	else
 		snprintf(text, size, "%s/%s.log", service->logs, service->name);
 	return text;

@@ -38,7 +38,7 @@ static void a_program_does_not_wait(void **state)
 	assert_true(has(requests, "{\"wanted\":\"stopped\",\"kill\":true,\"grace\":5}"));
 	assert_string_equal(out, "instance web is to be stopped\n");
 	assert_int_equal(karuta("instance terminate web"), 0);
-	assert_string_equal(out, "instance web is being deleted\n");
+	assert_string_equal(out, "instance web is being terminated\n");
 	assert_int_equal(times("GET "), 0);
 }
 
