@@ -127,7 +127,8 @@ static void an_image_is_pushed(void **state)
 	begin(answers);
 	setenv("KARUTA_HOME", folder, 1);
 	assert_int_equal(system("mkdir -p images/local && cd images/local && printf KERNEL >kernel "
-				"&& truncate -s 2M root.img && printf data >>root.img && echo "
+				"&& truncate -s 1M root.img && head -c 1M /dev/zero >>root.img && "
+				"printf data >>root.img && echo "
 				"'{\"name\": \"local\", \"origin\": \"built\", \"created\": \"T\", "
 				"\"size\": 2097156, \"sector\": 4096, \"root\": \"/dev/nvme0n1\", "
 				"\"sha256\": {}}' >image.json"),
