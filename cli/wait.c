@@ -74,11 +74,12 @@ static int not_yet(const struct wait *wait, const char *seen, uint64_t since, st
 
 	if (!interrupt_pending() && !late)
 		return GOES_ON;
-	return error_set(error, late ? ETIMEDOUT : EINTR,
-			 "%s %.40s: %s: %s\n        it goes on; `karuta %s show %s` tells how far "
-			 "it is",
-			 wait->kind, wait->name, late ? "not done in 5 min" : "not waited for",
-			 seen, wait->kind, wait->name);
+	return error_set(
+		error, late ? ETIMEDOUT : EINTR,
+		"%s %.40s: %s: %.90s\n        it goes on; `karuta %s show %s` tells how far "
+		"it is",
+		wait->kind, wait->name, late ? "not done in 5 min" : "not waited for", seen,
+		wait->kind, wait->name);
 }
 
 /* `seen`: ITEM_TEXT. */
