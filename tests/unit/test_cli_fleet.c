@@ -133,6 +133,9 @@ static void an_image_is_pushed(void **state)
 				"\"size\": 2097156, \"sector\": 4096, \"root\": \"/dev/nvme0n1\", "
 				"\"sha256\": {}}' >image.json"),
 			 0);
+	assert_int_equal(karuta("image push none --as im"), 1);
+	assert_true(has(err, "image none: there is none"));
+	assert_int_equal(karuta("image push local --as im --label x"), 2);
 	assert_int_equal(karuta("image push local --as im"), 1);
 	assert_true(has(err, "karuta: full"));
 	assert_int_equal(karuta("image push local --as im"), 0);
