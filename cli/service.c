@@ -189,13 +189,18 @@ int service_start(struct service *service, struct error *error)
 
 int service_check(struct service *service, struct error *error)
 {
-	char words[160];
+	char words[160], where[PATH_SIZE];
+	int status;
 
 	if (service->systemd)
 		return check_unit(service, error);
-	if (!service->pid || waitpid(service->pid, NULL, WNOHANG) != service->pid)
+	if (!service->pid || waitpid(service->pid, &status, WNOHANG) != service->pid)
 		return 0;
 	service->pid = 0;
+	if (WIFSIGNALED(status))
+		return error_set(error, ECHILD, "%s was killed by signal %d (%s); see %s",
+				 service->name, WTERMSIG(status), strsignal(WTERMSIG(status)),
+				 service_where(service, where, sizeof(where)));
 	last_words(service, words, sizeof(words));
 	return error_set(error, ECHILD, "%s has ended: %s", service->name, words);
 }
