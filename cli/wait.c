@@ -76,7 +76,7 @@ static int not_yet(const struct wait *wait, const char *seen, uint64_t since, st
 		return GOES_ON;
 	return error_set(
 		error, late ? ETIMEDOUT : EINTR,
-		"%s %.40s: %s: %.90s\n        it goes on; `karuta %s show %s` tells how far "
+		"%s %.40s: %s: %.120s\n        it goes on; `karuta %s show %s` tells how far "
 		"it is",
 		wait->kind, wait->name, late ? "not done in 5 min" : "not waited for", seen,
 		wait->kind, wait->name);

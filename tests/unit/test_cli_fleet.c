@@ -47,7 +47,11 @@ static void a_volume_is_made_from_something(void **state)
 	static const struct fake_answer answers[] = {
 		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
 		{"GET /v1/volumes/d", 200, ITEM("available"), NULL},
+		{"GET /v1/volumes/other", 200, "{\"spec\": {\"size\": 8192}}", NULL},
 		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
+		{"GET /v1/images/im", 200, "{\"spec\": {\"root\": {\"size\": 4096}}}", NULL},
+		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
+		{"GET /v1/snapshots/s", 200, "{\"status\": {\"size\": 0}}", NULL},
 		{"DELETE /v1/volumes/d?now=true", 202, ITEM("deleting"), NULL},
 		{"POST /v1/volumes/d/restore", 200, ITEM("available"), NULL},
 		{"PATCH /v1/volumes/d", 202, ITEM("available"), NULL},
@@ -60,7 +64,11 @@ static void a_volume_is_made_from_something(void **state)
 	assert_int_equal(karuta("volume create d --clone other"), 0);
 	assert_string_equal(out, "volume d is being created\n");
 	assert_true(has(requests, "{\"name\":\"d\",\"host\":\"h\",\"size\":1073741824}") &&
-		    has(requests, "{\"name\":\"d\",\"volume\":\"other\"}"));
+		    has(requests, "{\"name\":\"d\",\"volume\":\"other\",\"size\":8192}"));
+	assert_int_equal(karuta("volume create d --image im"), 0);
+	assert_true(has(requests, "{\"name\":\"d\",\"image\":\"im\",\"size\":4096}"));
+	assert_int_equal(karuta("volume create d --snapshot s"), 1);
+	assert_true(has(err, "its size is not known yet"));
 	assert_int_equal(karuta("volume delete d --now"), 0);
 	assert_int_equal(karuta("volume restore d"), 0);
 	assert_int_equal(karuta("volume resize d 2G"), 0);
