@@ -185,7 +185,9 @@ static int host_release(struct api *api, const struct invocation *call, struct e
 
 static int host_remove(struct api *api, const struct invocation *call, struct error *error)
 {
-	return item_delete(api, call, "hosts", NULL, "host", error);
+	static const struct item_deletion deletion = {"hosts", NULL, "host", "forgotten"};
+
+	return item_delete(api, call, &deletion, error);
 }
 
 static const struct option_spec add_options[] = {

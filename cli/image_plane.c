@@ -57,5 +57,7 @@ int image_show_pushed(struct api *api, const struct invocation *call, struct err
 
 int image_delete_pushed(struct api *api, const struct invocation *call, struct error *error)
 {
-	return item_delete(api, call, "images", NULL, "image", error);
+	static const struct item_deletion deletion = {"images", NULL, "image", "deleted"};
+
+	return item_delete(api, call, &deletion, error);
 }

@@ -78,31 +78,34 @@ static int describe_part(struct push *push, json_t *body, size_t part, struct er
 	return 0;
 }
 
-/* The caller's. */
-static json_t *describe(struct push *push, struct error *error)
+static int describe_parts(struct push *push, json_t *body, struct error *error)
 {
 	CLEANUP_FREE char *folder = home_image(push->call->operands[0], error);
-	json_t *facts = folder ? image_read_facts(push->call->operands[0], error) : NULL, *body;
-	const char *line = options_value(push->call, "command-line");
-	int result = facts ? 0 : -ENOENT;
+	int result = folder ? 0 : -EINVAL;
 
-	if (!facts)
-		return NULL;
-	body = json_pack(
-		"{s:s, s:o}", "name", push->name, "command_line",
-		line ? json_string(line)
-		     : json_sprintf("console=ttyS0 root=%s rw", item_text(facts, NULL, "root")));
-	json_decref(facts);
 	for (size_t i = 0; i < PARTS && !result; i++)
 		result = open_part(push, folder, i, error);
 	for (size_t i = 0; i < PARTS && !result; i++)
 		result = describe_part(push, body, i, error);
-	if (!result)
-		result = item_take_labels(push->call, "label", "labels", body, error);
-	if (!result)
-		return body;
-	json_decref(body);
-	return NULL;
+	return result;
+}
+
+/* *body is the caller's in any case. */
+static int describe(struct push *push, json_t **body, struct error *error)
+{
+	json_t *facts = image_read_facts(push->call->operands[0], error);
+	const char *line = options_value(push->call, "command-line");
+	int result;
+
+	if (!facts)
+		return -ENOENT;
+	*body = json_pack(
+		"{s:s, s:o}", "name", push->name, "command_line",
+		line ? json_string(line)
+		     : json_sprintf("console=ttyS0 root=%s rw", item_text(facts, NULL, "root")));
+	json_decref(facts);
+	result = item_take_labels(push->call, "label", "labels", *body, error);
+	return result ? result : describe_parts(push, *body, error);
 }
 
 /* ---- its bytes ---- */
@@ -233,13 +236,12 @@ static int finish(struct push *push, struct error *error)
 
 static int push_all(struct push *push, struct error *error)
 {
-	json_t *body = describe(push, error), *item = NULL;
+	json_t *body = NULL, *item = NULL;
+	int result = describe(push, &body, error);
 	bool ready;
-	int result;
 
-	if (!body)
-		return -EINVAL;
-	result = begin(push, body, &item, error);
+	if (!result)
+		result = begin(push, body, &item, error);
 	ready = !strcmp(item_text(item, "status", "state"), "ready");
 	if (!result && ready && !item_print_json(push->call, item))
 		printf("image %s is there already, the same\n", push->name);

@@ -80,13 +80,26 @@ static int open_api(struct init *init, struct error *error)
 	return result ? result : api_open_with(&init->api, &init->config, error);
 }
 
+static bool lets_in(const struct plane_config *config)
+{
+	const struct api_request request = {.method = "GET", .path = "/v1/hosts?limit=1"};
+	struct api_answer answer = {0};
+	struct api *api = NULL;
+	struct error ignored;
+	bool is_let_in = !api_open_with(&api, config, &ignored) &&
+			 !api_try(api, &request, &answer, &ignored) && answer.status == 200;
+
+	json_decref(answer.body);
+	api_close(api);
+	return is_let_in;
+}
+
 /* With a file that asks the same plane and is let in nothing is done; with one of another plane
  * neither. */
 static int log_in(struct init *init, struct error *error)
 {
 	struct plane_config there = {0};
 	struct error ignored;
-	struct api *api = NULL;
 	bool same, is_let_in;
 	int result = config_load(&there, options_value(init->call, "plane"), &ignored);
 
@@ -96,9 +109,7 @@ static int log_in(struct init *init, struct error *error)
 		return 0;
 	}
 	same = !result && !strcmp(there.url, init->config.url);
-	is_let_in = same && !api_open_with(&api, &there, &ignored) &&
-		    !api_ask(api, "GET", "/v1/hosts?limit=1", NULL, NULL, &ignored);
-	api_close(api);
+	is_let_in = same && lets_in(&there);
 	if (!result && !same)
 		init_say("login",
 			 "%s names another plane, %s, and stays; --plane FILE writes another",

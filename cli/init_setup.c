@@ -31,17 +31,17 @@ static int join(char path[INIT_PATH], const char *folder, const char *rest, stru
 	return error_set(error, ENAMETOOLONG, "%.100s...: too long", folder);
 }
 
-/* What is written down has to be true from everywhere. */
-static int take_root(char whole[INIT_PATH], const char *root, struct error *error)
+/* What is written down, and what is started, has to be true from everywhere. */
+static int take_folder(char whole[INIT_PATH], const char *folder, struct error *error)
 {
 	char here[INIT_PATH];
 
-	if (!root || *root == '/')
-		return join(whole, root ? root : "", "", error);
+	if (!*folder || *folder == '/')
+		return join(whole, folder, "", error);
 	if (!getcwd(here, sizeof(here) - 1))
 		return error_set(error, errno, "%s", strerror(errno));
 	strcat(here, "/");
-	return join(whole, here, root, error);
+	return join(whole, here, folder, error);
 }
 
 static int take_folders(struct init *init, const char *root, struct error *error)
@@ -66,7 +66,7 @@ static int take_folders(struct init *init, const char *root, struct error *error
 		{init->host_options, "/etc/karuta/host.options"},
 	};
 	char whole[INIT_PATH];
-	int result = take_root(whole, root, error);
+	int result = take_folder(whole, root ? root : "", error);
 
 	for (size_t i = 0; i < ARRAY_LEN(all) && !result; i++)
 		result = join(all[i].path, whole, all[i].rest, error);
@@ -84,7 +84,7 @@ static int take_programs(struct init *init, struct error *error)
 	self[length > 0 ? length : 0] = '\0';
 	if (strrchr(self, '/'))
 		*strrchr(self, '/') = '\0';
-	result = join(init->programs, given ? given : self, "", error);
+	result = take_folder(init->programs, given ? given : self, error);
 	if (!result)
 		result = join(init->plane_program, init->programs, "/karuta-plane", error);
 	if (!result)

@@ -172,9 +172,11 @@ static int instance_terminate(struct api *api, const struct invocation *call, st
 {
 	char path[API_PATH_MAX];
 	const struct wait wait = {.kind = "instance", .name = call->operands[0], .path = path};
-	const char *query = options_value(call, "volumes") ? "?volumes=true" : NULL;
 	bool waits = wait_is_wanted(call);
-	int result = item_delete(api, call, "instances", query, waits ? NULL : "instance", error);
+	const struct item_deletion deletion = {
+		"instances", options_value(call, "volumes") ? "?volumes=true" : NULL,
+		waits ? NULL : "instance", "terminated"};
+	int result = item_delete(api, call, &deletion, error);
 
 	if (result || !waits)
 		return result;

@@ -143,22 +143,22 @@ bool item_print_json(const struct invocation *call, const json_t *answer)
 	return true;
 }
 
-int item_delete(struct api *api, const struct invocation *call, const char *kinds,
-		const char *query, const char *what, struct error *error)
+int item_delete(struct api *api, const struct invocation *call,
+		const struct item_deletion *deletion, struct error *error)
 {
 	struct api_answer answer = {0};
 	char path[API_PATH_MAX] = "", whole[API_PATH_MAX + 32];
 	const struct api_request request = {.method = "DELETE", .path = whole};
-	int result = api_path(path, kinds, call->operands[0], NULL, error);
+	int result = api_path(path, deletion->kinds, call->operands[0], NULL, error);
 
-	snprintf(whole, sizeof(whole), "%s%s", path, query ? query : "");
+	snprintf(whole, sizeof(whole), "%s%s", path, deletion->query ? deletion->query : "");
 	if (!result)
 		result = api_try(api, &request, &answer, error);
 	if (!result && (answer.status < 200 || answer.status >= 300))
 		return api_tell(&answer);
-	if (!result && what && !(answer.body && item_print_json(call, answer.body)))
-		printf("%s %s is %s\n", what, call->operands[0],
-		       answer.status == 202 ? "being deleted" : "deleted");
+	if (!result && deletion->what && !(answer.body && item_print_json(call, answer.body)))
+		printf("%s %s is %s%s\n", deletion->what, call->operands[0],
+		       answer.status == 202 ? "being " : "", deletion->done);
 	json_decref(answer.body);
 	return result;
 }

@@ -36,10 +36,16 @@ const char *item_labels(char text[ITEM_TEXT], const json_t *item);
 /* The labels of all --OPTION K=V into body[member]. CLI_USAGE. */
 int item_take_labels(const struct invocation *call, const char *option, const char *member,
 		     json_t *body, struct error *error);
-/* DELETE /v1/KINDS/NAME of the first operand; `query`: "?now=true", or NULL. `what`: says that it
- * is done; NULL: does not. */
-int item_delete(struct api *api, const struct invocation *call, const char *kinds,
-		const char *query, const char *what, struct error *error);
+/* DELETE /v1/KINDS/NAME of the first operand. */
+struct item_deletion {
+	const char *kinds; /* "hosts" */
+	const char *query; /* "?now=true"; NULL: none */
+	/* What is said then: "WHAT NAME is DONE", or "being DONE"; NULL: nothing. */
+	const char *what, *done;
+};
+
+int item_delete(struct api *api, const struct invocation *call,
+		const struct item_deletion *deletion, struct error *error);
 /* GET /v1/KINDS/NAME of the first operand. Printed with --json, and *item is NULL then, which
  * json_decref() takes; else the caller's. */
 int item_show(struct api *api, const struct invocation *call, const char *kinds, json_t **item,

@@ -44,7 +44,9 @@ static int key_rotate(struct api *api, const struct invocation *call, struct err
 
 static int key_delete(struct api *api, const struct invocation *call, struct error *error)
 {
-	return item_delete(api, call, "keys", NULL, "key", error);
+	static const struct item_deletion deletion = {"keys", NULL, "key", "deleted"};
+
+	return item_delete(api, call, &deletion, error);
 }
 
 const struct verb key_verbs[] = {

@@ -52,29 +52,74 @@ static int make_change(struct api *api, const struct invocation *call, const str
 	return result;
 }
 
-/* How large, and from what. */
-static int take_origin(const struct invocation *call, json_t *body, struct error *error)
+/* What a volume can be made from: its option, what the plane calls it, and where its size is. */
+static const struct origin {
+	const char *option, *member, *kinds;
+	const char *part, *inside; /* {"spec": {"root": {"size"}}} */
+} origins[] = {
+	{"image", "image", "images", "spec", "root"},
+	{"snapshot", "snapshot", "snapshots", "status", NULL},
+	{"clone", "volume", "volumes", "spec", NULL},
+};
+
+/* NULL: from nothing. */
+static int find_origin(const struct invocation *call, const struct origin **origin,
+		       struct error *error)
 {
-	static const char *const origins[][2] = {
-		{"image", "image"}, {"snapshot", "snapshot"}, {"clone", "volume"}};
-	const char *size = options_value(call, "size"), *given = NULL;
-	uint64_t bytes;
-
+	*origin = NULL;
 	for (size_t i = 0; i < ARRAY_LEN(origins); i++) {
-		const char *name = options_value(call, origins[i][0]);
-
-		if (name && given)
+		if (!options_value(call, origins[i].option))
+			continue;
+		if (*origin)
 			return wrong(error, "--image, --snapshot, --clone", "", "one of them");
-		if (name)
-			json_object_set_new(body, origins[i][1], json_string(name));
-		given = name ? name : given;
+		*origin = &origins[i];
 	}
-	if (!size && given)
-		return 0;
-	if (!size || size_parse(size, &bytes) || !bytes)
-		return wrong(error, "--size", size, "a size, such as 10G");
-	json_object_set_new(body, "size", json_integer((json_int_t)bytes));
 	return 0;
+}
+
+/* Who does not say how large means as large as that. */
+static int ask_size(struct api *api, const char *name, const struct origin *origin, uint64_t *bytes,
+		    struct error *error)
+{
+	json_t *item = NULL;
+	char path[API_PATH_MAX];
+	int result = api_path(path, origin->kinds, name, NULL, error);
+
+	if (!result)
+		result = api_ask(api, "GET", path, NULL, &item, error);
+	if (!result)
+		*bytes = origin->inside
+				 ? item_number(item_member(item, origin->part, origin->inside),
+					       NULL, "size")
+				 : item_number(item, origin->part, "size");
+	json_decref(item);
+	if (!result && !*bytes)
+		result = error_set(error, EAGAIN, "%s %.80s: its size is not known yet: --size",
+				   origin->member, name);
+	return result;
+}
+
+/* How large, and from what. */
+static int take_origin(struct api *api, const struct invocation *call, json_t *body,
+		       struct error *error)
+{
+	const char *size = options_value(call, "size");
+	const struct origin *origin;
+	uint64_t bytes = 0;
+	int result = find_origin(call, &origin, error);
+
+	if (result)
+		return result;
+	if ((!size && !origin) || (size && (size_parse(size, &bytes) || !bytes)))
+		return wrong(error, "--size", size, "a size, such as 10G");
+	if (origin)
+		json_object_set_new(body, origin->member,
+				    json_string(options_value(call, origin->option)));
+	if (!size)
+		result = ask_size(api, options_value(call, origin->option), origin, &bytes, error);
+	if (!result)
+		json_object_set_new(body, "size", json_integer((json_int_t)bytes));
+	return result;
 }
 
 static int volume_create_named(struct api *api, const struct invocation *call, struct error *error)
@@ -82,7 +127,7 @@ static int volume_create_named(struct api *api, const struct invocation *call, s
 	json_t *body = json_pack("{s:s, s:s*}", "name", call->operands[0], "host",
 				 options_value(call, "host"));
 	const struct change change = {"POST", "/v1/volumes", body, "available", "created"};
-	int result = take_origin(call, body, error);
+	int result = take_origin(api, call, body, error);
 
 	if (!result)
 		result = item_take_labels(call, "label", "labels", body, error);
@@ -192,9 +237,10 @@ static int volume_resize_named(struct api *api, const struct invocation *call, s
 
 static int volume_delete(struct api *api, const struct invocation *call, struct error *error)
 {
-	const char *query = options_value(call, "now") ? "?now=true" : NULL;
+	const struct item_deletion deletion = {
+		"volumes", options_value(call, "now") ? "?now=true" : NULL, "volume", "deleted"};
 
-	return item_delete(api, call, "volumes", query, "volume", error);
+	return item_delete(api, call, &deletion, error);
 }
 
 static int volume_restore(struct api *api, const struct invocation *call, struct error *error)

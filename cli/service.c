@@ -36,7 +36,8 @@ static void log_path(const struct service *service, char path[PATH_SIZE])
 const char *service_where(const struct service *service, char *text, size_t size)
 {
 	if (service->systemd)
-		snprintf(text, size, "journalctl -u %s", service->name);
+		snprintf(text, size, "journalctl -u %s, and its options in %s", service->name,
+			 service->options);
 	else
 		snprintf(text, size, "%s/%s.log", service->logs, service->name);
 	return text;
@@ -47,22 +48,25 @@ const char *service_where(const struct service *service, char *text, size_t size
 /* Its lines are words between blanks: none of ours has one. */
 static int write_options(const struct service *service, struct error *error)
 {
-	char text[2048] = "OPTIONS=";
+	const char *name = strrchr(service->options, '/') + 1;
+	char text[2048] = "OPTIONS=", folder[PATH_SIZE];
 	size_t at = strlen(text);
-	CLEANUP_CLOSE int file = -1;
+	CLEANUP_CLOSE int at_folder = -1;
+	int result;
 
+	if (!access(service->options, F_OK))
+		return 0;
 	for (size_t i = 1; service->argv[i] && at < sizeof(text); i++)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i > 1 ? " " : "",
 				       service->argv[i]);
 	if (at + 1 >= sizeof(text))
 		return error_set(error, E2BIG, "%s: too many options", service->name);
 	text[at++] = '\n';
-	file = open(service->options, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (file < 0 && errno == EEXIST)
-		return 0;
-	if (file < 0 || os_write_all(file, text, at))
-		return error_set(error, errno, "%s: %s", service->options, strerror(errno));
-	return 0;
+	snprintf(folder, sizeof(folder), "%.*s", (int)(name - service->options), service->options);
+	at_folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	result = at_folder < 0 ? -errno : os_replace(&os_file_calls, at_folder, name, text, at);
+	return result ? error_set(error, -result, "%s: %s", service->options, strerror(-result))
+		      : 0;
 }
 
 static int systemctl(const char *const *argv, struct error *error)
@@ -124,6 +128,11 @@ static int spawn(const struct service *service, const char *const *argv, int inp
 							O_WRONLY | O_CREAT | O_APPEND, 0640);
 	if (!code)
 		code = posix_spawn_file_actions_adddup2(&actions, 1, 2);
+	/* Not the connection to the plane, which a library has opened; and no folder is held. */
+	if (!code)
+		code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+	if (!code)
+		code = posix_spawn_file_actions_addchdir_np(&actions, "/");
 	if (!code)
 		code = posix_spawn(pid, argv[0], &actions, &attributes, (char *const *)argv,
 				   environ);
@@ -180,13 +189,18 @@ int service_start(struct service *service, struct error *error)
 
 int service_check(struct service *service, struct error *error)
 {
-	char words[160];
+	char words[160], where[PATH_SIZE];
+	int status;
 
 	if (service->systemd)
 		return check_unit(service, error);
-	if (!service->pid || waitpid(service->pid, NULL, WNOHANG) != service->pid)
+	if (!service->pid || waitpid(service->pid, &status, WNOHANG) != service->pid)
 		return 0;
 	service->pid = 0;
+	if (WIFSIGNALED(status))
+		return error_set(error, ECHILD, "%s was killed by signal %d (%s); see %s",
+				 service->name, WTERMSIG(status), strsignal(WTERMSIG(status)),
+				 service_where(service, where, sizeof(where)));
 	last_words(service, words, sizeof(words));
 	return error_set(error, ECHILD, "%s has ended: %s", service->name, words);
 }

@@ -85,7 +85,9 @@ static int snapshot_show(struct api *api, const struct invocation *call, struct 
 
 static int snapshot_delete(struct api *api, const struct invocation *call, struct error *error)
 {
-	return item_delete(api, call, "snapshots", NULL, "snapshot", error);
+	static const struct item_deletion deletion = {"snapshots", NULL, "snapshot", "deleted"};
+
+	return item_delete(api, call, &deletion, error);
 }
 
 static const struct option_spec create_options[] = {

@@ -91,7 +91,9 @@ static int token_list(struct api *api, const struct invocation *call, struct err
 
 static int token_delete(struct api *api, const struct invocation *call, struct error *error)
 {
-	return item_delete(api, call, "tokens", NULL, "token", error);
+	static const struct item_deletion deletion = {"tokens", NULL, "token", "deleted"};
+
+	return item_delete(api, call, &deletion, error);
 }
 
 static const struct option_spec create_options[] = {

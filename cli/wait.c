@@ -66,26 +66,25 @@ static void show(struct progress *progress, const struct wait *wait, const json_
 	progress_update(progress, 0);
 }
 
-/* Whoever is interrupted here has not taken anything back. The last that was seen says why it takes
- * so long. */
-static int not_yet(const struct wait *wait, const struct progress *progress, uint64_t since,
-		   struct error *error)
+/* Whoever is interrupted here has not taken anything back. What was seen last says why it takes so
+ * long. */
+static int not_yet(const struct wait *wait, const char *seen, uint64_t since, struct error *error)
 {
-	const char *seen = progress->open ? progress->title : wait->name;
+	bool late = os_now() - since > WAIT_SECONDS * NS_PER_S;
 
-	if (interrupt_pending())
-		return error_set(error, EINTR,
-				 "no longer waiting; it goes on, see `karuta %s show %s`",
-				 wait->kind, wait->name);
-	if (os_now() - since > WAIT_SECONDS * NS_PER_S)
-		return error_set(error, ETIMEDOUT,
-				 "%s: so after %u s\n        it goes on, see `karuta %s show %s`",
-				 seen, WAIT_SECONDS, wait->kind, wait->name);
-	return GOES_ON;
+	if (!interrupt_pending() && !late)
+		return GOES_ON;
+	return error_set(
+		error, late ? ETIMEDOUT : EINTR,
+		"%s %.40s: %s: %.120s\n        it goes on; `karuta %s show %s` tells how far "
+		"it is",
+		wait->kind, wait->name, late ? "not done in 5 min" : "not waited for", seen,
+		wait->kind, wait->name);
 }
 
+/* `seen`: ITEM_TEXT. */
 static int look(struct api *api, const struct wait *wait, struct progress *progress, bool *changed,
-		struct api_answer *answer, struct error *error)
+		char *seen, struct api_answer *answer, struct error *error)
 {
 	const struct api_request request = {.method = "GET", .path = wait->path};
 	int result = api_try(api, &request, answer, error);
@@ -96,6 +95,7 @@ static int look(struct api *api, const struct wait *wait, struct progress *progr
 		return 0;
 	if (answer->status != 200)
 		return CLI_TOLD;
+	item_plain(seen, ITEM_TEXT, item_text(answer->body, "status", "text"));
 	result = look_at(wait, answer->body, changed, error);
 	if (result == GOES_ON)
 		show(progress, wait, answer->body);
@@ -113,15 +113,16 @@ int wait_for(struct api *api, const struct wait *wait, struct error *error)
 {
 	struct progress progress = {0};
 	uint64_t begin = os_now();
+	char seen[ITEM_TEXT] = "-";
 	bool changed = false;
 	int result;
 
 	for (;;) {
 		struct api_answer answer = {0};
 
-		result = look(api, wait, &progress, &changed, &answer, error);
+		result = look(api, wait, &progress, &changed, seen, &answer, error);
 		if (result == GOES_ON || result == -EINTR)
-			result = not_yet(wait, &progress, begin, error);
+			result = not_yet(wait, seen, begin, error);
 		if (result && result != GOES_ON)
 			progress_abandon(&progress);
 		if (result == CLI_TOLD)

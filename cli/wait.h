@@ -9,7 +9,7 @@
 #include "api.h"
 #include "cli.h"
 
-#define WAIT_SECONDS 300u
+#define WAIT_SECONDS 300u /* "5 min" in what is said then */
 #define WAIT_ENDS    3u
 
 struct wait {

@@ -38,7 +38,7 @@ static void a_program_does_not_wait(void **state)
 	assert_true(has(requests, "{\"wanted\":\"stopped\",\"kill\":true,\"grace\":5}"));
 	assert_string_equal(out, "instance web is to be stopped\n");
 	assert_int_equal(karuta("instance terminate web"), 0);
-	assert_string_equal(out, "instance web is being deleted\n");
+	assert_string_equal(out, "instance web is being terminated\n");
 	assert_int_equal(times("GET "), 0);
 }
 
@@ -47,7 +47,11 @@ static void a_volume_is_made_from_something(void **state)
 	static const struct fake_answer answers[] = {
 		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
 		{"GET /v1/volumes/d", 200, ITEM("available"), NULL},
+		{"GET /v1/volumes/other", 200, "{\"spec\": {\"size\": 8192}}", NULL},
 		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
+		{"GET /v1/images/im", 200, "{\"spec\": {\"root\": {\"size\": 4096}}}", NULL},
+		{"POST /v1/volumes", 201, ITEM("creating"), NULL},
+		{"GET /v1/snapshots/s", 200, "{\"status\": {\"size\": 0}}", NULL},
 		{"DELETE /v1/volumes/d?now=true", 202, ITEM("deleting"), NULL},
 		{"POST /v1/volumes/d/restore", 200, ITEM("available"), NULL},
 		{"PATCH /v1/volumes/d", 202, ITEM("available"), NULL},
@@ -60,7 +64,11 @@ static void a_volume_is_made_from_something(void **state)
 	assert_int_equal(karuta("volume create d --clone other"), 0);
 	assert_string_equal(out, "volume d is being created\n");
 	assert_true(has(requests, "{\"name\":\"d\",\"host\":\"h\",\"size\":1073741824}") &&
-		    has(requests, "{\"name\":\"d\",\"volume\":\"other\"}"));
+		    has(requests, "{\"name\":\"d\",\"volume\":\"other\",\"size\":8192}"));
+	assert_int_equal(karuta("volume create d --image im"), 0);
+	assert_true(has(requests, "{\"name\":\"d\",\"image\":\"im\",\"size\":4096}"));
+	assert_int_equal(karuta("volume create d --snapshot s"), 1);
+	assert_true(has(err, "its size is not known yet"));
 	assert_int_equal(karuta("volume delete d --now"), 0);
 	assert_int_equal(karuta("volume restore d"), 0);
 	assert_int_equal(karuta("volume resize d 2G"), 0);
@@ -127,11 +135,15 @@ static void an_image_is_pushed(void **state)
 	begin(answers);
 	setenv("KARUTA_HOME", folder, 1);
 	assert_int_equal(system("mkdir -p images/local && cd images/local && printf KERNEL >kernel "
-				"&& truncate -s 2M root.img && printf data >>root.img && echo "
+				"&& truncate -s 1M root.img && head -c 1M /dev/zero >>root.img && "
+				"printf data >>root.img && echo "
 				"'{\"name\": \"local\", \"origin\": \"built\", \"created\": \"T\", "
 				"\"size\": 2097156, \"sector\": 4096, \"root\": \"/dev/nvme0n1\", "
 				"\"sha256\": {}}' >image.json"),
 			 0);
+	assert_int_equal(karuta("image push none --as im"), 1);
+	assert_true(has(err, "image none: there is none"));
+	assert_int_equal(karuta("image push local --as im --label x"), 2);
 	assert_int_equal(karuta("image push local --as im"), 1);
 	assert_true(has(err, "karuta: full"));
 	assert_int_equal(karuta("image push local --as im"), 0);

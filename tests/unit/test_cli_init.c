@@ -68,7 +68,7 @@ static void the_second_time_nothing_is_left_to_do(void **state)
 	(void)state;
 	assert_int_equal(sh("./karuta events --json --plane root/plane.json >before"), 0);
 	assert_int_equal(init_again(), 0);
-	assert_true(says(": runs") && says("plane.json: as it was") &&
+	assert_true(says(": runs") && says("plane.json: as it was") && !says("written") &&
 		    says("h1: was enrolled, unattested"));
 	assert_int_equal(sh("./karuta events --json --plane root/plane.json | cmp - before"), 0);
 }
@@ -81,6 +81,30 @@ static void what_has_ended_is_started(void **state)
 	if (init_again() != 0)
 		fail_msg("%s", output);
 	assert_true(says(": started") && says("h1: was enrolled, unattested"));
+}
+
+static void the_plane_understands_the_verbs(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("./karuta host add h2 192.0.2.1 --label rack=7 --plane root/plane.json"), 0);
+	assert_true(says("karuta-enrol-"));
+	assert_int_equal(ask("host show h2"), 0);
+	assert_true(says("enrolling") && says("rack=7"));
+	assert_int_equal(ask("host remove h2"), 0);
+	assert_int_equal(ask("host show h1 --evidence"), 0);
+	assert_true(says("karuta events 1"));
+	assert_int_equal(ask("host release h1 seen"), 0);
+	assert_int_equal(ask("token create ann --role reader --days 7"), 0);
+	assert_int_equal(ask("token list"), 0);
+	assert_int_equal(sh("./karuta token list --plane root/plane.json | awk '$2 == \"ann\" "
+			    "{ print $1 }' | xargs -I{} ./karuta token delete {} --plane "
+			    "root/plane.json"),
+			 0);
+	assert_int_equal(ask("events"), 0);
+	assert_true(says("host h2 was removed (admin)") && says("host h1 was released"));
+	assert_int_equal(ask("host show none"), 1);
+	assert_true(says("there is no host none"));
 }
 
 static void no_secret_is_shown(void **state)
@@ -115,6 +139,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_machine_becomes_plane_and_host),
 		cmocka_unit_test(the_second_time_nothing_is_left_to_do),
 		cmocka_unit_test(what_has_ended_is_started),
+		cmocka_unit_test(the_plane_understands_the_verbs),
 		cmocka_unit_test(no_secret_is_shown),
 		cmocka_unit_test(what_is_missing_is_named),
 	};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `karuta` asks of a plane, and what it makes of the answers. */
+#include <limits.h>
+
 #include "cli_harness.h"
 #include "config.h"
 #include "item.h"
@@ -395,6 +397,59 @@ static void a_certificate_can_take_the_tokens_place(void **state)
 	assert_null(strstr(requests, "Authorization"));
 }
 
+/* ---- what is written of it ---- */
+
+static char completions[2][65536], page[65536];
+
+static void read_docs(const char *name, char *text)
+{
+	char path[PATH_MAX];
+
+	assert_non_null(realpath(KARUTA_CERTIFICATES, path));
+	snprintf(strrchr(path, '/'), 64, "/../../docs/%s", name);
+	read_all(path, text, sizeof(page));
+	assert_true(*text);
+}
+
+/* Each "  --option" of a verb's help. */
+static void check_options(const char *verb, const char *help)
+{
+	char option[41], written[64];
+
+	for (const char *at = help; (at = strstr(at, "\n  --")); at++) {
+		assert_int_equal(sscanf(at, "\n  --%40[a-z-]", option), 1);
+		snprintf(written, sizeof(written), "Fl -%s", option);
+		if (!strstr(page, written))
+			fail_msg("karuta.1: %s --%s is not there", verb, option);
+		snprintf(written, sizeof(written), "--%s", option);
+		if (!strstr(completions[0], written) || !strstr(completions[1], written))
+			fail_msg("completion: %s --%s is not there", verb, option);
+	}
+}
+
+static void every_verb_is_written_down_and_completed(void **state)
+{
+	static char all[65536];
+	char verb[64], written[128];
+
+	(void)state;
+	read_docs("man/karuta.1", page);
+	read_docs("completion/karuta.bash", completions[0]);
+	read_docs("completion/_karuta", completions[1]);
+	assert_int_equal(karuta("--help"), 0);
+	strcpy(all, out);
+	for (const char *at = all; (at = strstr(at, "\n  karuta ")); at++) {
+		assert_int_equal(sscanf(at, "\n  karuta %40[a-z ]", verb), 1);
+		while (verb[strlen(verb) - 1] == ' ')
+			verb[strlen(verb) - 1] = '\0';
+		if (!strstr(page, verb))
+			fail_msg("karuta.1: %s is not there", verb);
+		snprintf(written, sizeof(written), "%s --help", verb);
+		assert_int_equal(karuta(written), 0);
+		check_options(verb, out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +475,7 @@ int main(void)
 		TEST(bad_addresses_are_refused),
 		TEST(login_writes_what_the_plane_agrees_to),
 		TEST(a_certificate_can_take_the_tokens_place),
+		TEST(every_verb_is_written_down_and_completed),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
