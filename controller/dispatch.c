@@ -91,10 +91,11 @@ int call_begin(struct call *call)
 
 static int list(struct call *call)
 {
+	const struct control_value *counters = control_value_find(&call->request, "counters");
 	int ret = call_accept(call);
 
 	if (ret == 0)
-		call->result = fleet_list(call->fleet);
+		call->result = fleet_list(call->fleet, counters && counters->number);
 	return ret;
 }
 

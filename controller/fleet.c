@@ -498,40 +498,55 @@ json_t *fleet_status(const struct unit *unit)
 	return report;
 }
 
+static json_t *brief_counters(const json_t *card)
+{
+	static const char *const names[] = {"reads", "writes", "read_bytes", "write_bytes"};
+	const json_t *all = json_object_get(card, "counters");
+	json_t *some = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		json_object_set(some, names[i], json_object_get(all, names[i]));
+	return some;
+}
+
 /* A list of all instances with all their cards is to fit into an answer. */
-static json_t *brief_cards(const json_t *cards)
+static json_t *brief_cards(const json_t *cards, bool counters)
 {
 	json_t *list = json_array(), *card;
 	size_t i;
 
 	json_array_foreach(cards, i, card)
 	{
-		json_array_append_new(list, json_pack("{s:O,s:O,s:O}", "slot",
-						      json_object_get(card, "slot"), "name",
-						      json_object_get(card, "name"), "state",
-						      json_object_get(card, "state")));
+		json_t *item = json_pack("{s:O,s:O,s:O}", "slot", json_object_get(card, "slot"),
+					 "name", json_object_get(card, "name"), "state",
+					 json_object_get(card, "state"));
+
+		if (counters)
+			json_object_set_new(item, "counters", brief_counters(card));
+		json_array_append_new(list, item);
 	}
 	return list;
 }
 
-static json_t *brief(const struct unit *unit)
+static json_t *brief(const struct unit *unit, bool counters)
 {
 	json_t *report = fleet_status(unit);
 
 	json_object_del(report, "counters");
 	if (unit->live)
-		json_object_set_new(report, "cards", brief_cards(json_object_get(report, "cards")));
+		json_object_set_new(report, "cards",
+				    brief_cards(json_object_get(report, "cards"), counters));
 	json_object_del(report, "events");
 	return report;
 }
 
-json_t *fleet_list(const struct fleet *fleet)
+json_t *fleet_list(const struct fleet *fleet, bool counters)
 {
 	json_t *list = json_array();
 
 	for (unsigned i = 0; list && i < FLEET_UNITS; i++) {
 		if (fleet->units[i])
-			json_array_append_new(list, brief(fleet->units[i]));
+			json_array_append_new(list, brief(fleet->units[i], counters));
 	}
 	return json_pack("{s:o}", "instances", list);
 }

@@ -139,8 +139,8 @@ void fleet_stop(struct fleet *fleet, bool force);
 bool fleet_is_empty(const struct fleet *fleet);
 void fleet_free(struct fleet *fleet);
 
-/* NULL: out of memory. */
-json_t *fleet_list(const struct fleet *fleet);
+/* NULL: out of memory. `counters`: with what the cards have read and written. */
+json_t *fleet_list(const struct fleet *fleet, bool counters);
 json_t *fleet_status(const struct unit *unit);
 
 /* revival.c. Reads what the book says of one that is not live, into its `instance`. -EBUSY: it is;

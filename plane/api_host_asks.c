@@ -36,6 +36,7 @@ void api_hosts_instances(void *context, const struct route_request *request)
 {
 	struct control_request question = {.verb = control_verb_find("list", 4)};
 
+	question.values[0] = (struct control_value){.given = true, .number = 1}; /* counters */
 	api_ask(context, request, request->match->names[0], &question, api_asked_show);
 }
 

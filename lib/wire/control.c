@@ -25,7 +25,12 @@
 /* Arguments stand in the order of their encoding: shorter names first, then by their bytes (RFC
  * 8949, 4.2.1). */
 const struct control_verb control_verbs[] = {
-	{"list", "all instances of the host", CONTROL_READER, false, 0, {{0}}},
+	{"list",
+	 "all instances of the host; with what their cards have counted, if asked for",
+	 CONTROL_READER,
+	 false,
+	 1,
+	 {{.name = "counters", .type = CONTROL_FLAG}}},
 	{"status", "what an instance and its cards do", CONTROL_READER, false, 1, {INSTANCE}},
 	{"events",
 	 "security events with a number above since",

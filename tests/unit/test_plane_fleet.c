@@ -78,6 +78,8 @@ static void volumes_come_and_go_while_it_runs(void **state)
 	await("/v1/volumes/more", "available");
 	MUST_DO(POST("/v1/volumes/more/attach", "{\"instance\": \"web\"}"));
 	await("/v1/volumes/more", "attached");
+	MUST_DO(ADMIN("GET", "/v1/hosts/h1/instances", ""));
+	assert_true(says("write_bytes"));
 	MUST_DO(ADMIN("GET", "/v1/volumes/more/trace", ""));
 	assert_int_equal(
 		sh("echo '%s' | jq -e '.steps | length >= 3 and .[0].step == \"asked for\" "

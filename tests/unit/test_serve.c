@@ -24,6 +24,11 @@ static void an_instance_lives_and_ends(void **state)
 			 0);
 	MUST("attach web w.json keys=9:key");
 	assert_true(says("card w (slot 2) attached"));
+	/* What cards have counted is told to who asks for it. */
+	MUST("list --json");
+	assert_true(says("\"slot\": 2") && !says("write_bytes"));
+	MUST("list counters=true --json");
+	assert_true(says("write_bytes") && !says("interrupts"));
 	MUST("pause web");
 	assert_int_equal(CALL("reader", "status web"), 0);
 	assert_true(says("web: paused"));
