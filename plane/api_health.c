@@ -48,6 +48,17 @@ static void write_hosts(FILE *to, const struct hosts *hosts)
 			counts[i]);
 }
 
+static void write_fleet(FILE *to, const struct fleet *fleet, const char *kind)
+{
+	struct fleet_count list[FLEET_STATES];
+	size_t count = fleet_count(fleet, kind, list);
+
+	fprintf(to, "# HELP karuta_%s What the fleet has, by its state.\n# TYPE karuta_%s gauge\n",
+		kind, kind);
+	for (size_t i = 0; i < count; i++)
+		fprintf(to, "karuta_%s{state=\"%s\"} %zu\n", kind, list[i].state, list[i].count);
+}
+
 /* The text format of Prometheus, 0.0.4. */
 void api_metrics(void *context, const struct route_request *request)
 {
@@ -64,6 +75,9 @@ void api_metrics(void *context, const struct route_request *request)
 	http_numbers(plane->http, &numbers);
 	write_requests(to, &numbers);
 	write_hosts(to, plane->hosts);
+	write_fleet(to, plane->fleet, "instances");
+	write_fleet(to, plane->fleet, "volumes");
+	write_fleet(to, plane->fleet, "snapshots");
 	fprintf(to,
 		"# HELP karuta_store_revision Commits of the plane's state.\n"
 		"# TYPE karuta_store_revision counter\nkaruta_store_revision %" PRIu64 "\n",

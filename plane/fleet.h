@@ -57,6 +57,14 @@ size_t fleet_volumes_of(const struct fleet *fleet, const uint8_t instance[ATTEMP
 			struct fleet_volume list[2 * VOLUME_SLOTS]);
 /* How the hosts stand, for place_choose(): the caller's, free(). NULL: out of memory. */
 struct place_host *fleet_hosts(struct fleet *fleet, size_t *count);
+/* How many there are in each state of "instances", "volumes" or "snapshots". */
+#define FLEET_STATES 16u
+struct fleet_count {
+	const char *state; /* there until the next call of the fleet or the store */
+	size_t count;
+};
+size_t fleet_count(const struct fleet *fleet, const char *kind,
+		   struct fleet_count list[FLEET_STATES]);
 /* Into a document that is shown: of an instance, its "volumes". */
 void fleet_show_instance(const struct fleet *fleet, json_t *doc);
 /* {"steps": [...]} of the volume's last attach; NULL: there was none in this life of the plane. */

@@ -204,6 +204,31 @@ void fleet_show_instance(const struct fleet *fleet, json_t *doc)
 	json_object_set_new(doc, "volumes", volumes);
 }
 
+static void count_one(struct fleet_count list[FLEET_STATES], size_t *used, const char *state)
+{
+	size_t i = 0;
+
+	while (i < *used && strcmp(list[i].state, state) != 0)
+		i++;
+	if (i == FLEET_STATES)
+		return;
+	if (i == *used)
+		list[(*used)++] = (struct fleet_count){.state = state};
+	list[i].count++;
+}
+
+size_t fleet_count(const struct fleet *fleet, const char *kind,
+		   struct fleet_count list[FLEET_STATES])
+{
+	size_t used = 0;
+
+	for (const struct entry *entry = fleet->entries; entry; entry = entry->next) {
+		if (!strcmp(fleet_kinds[entry->kind], kind))
+			count_one(list, &used, doc_text(entry->doc, "status.state"));
+	}
+	return used;
+}
+
 /* ---- how an attach went ---- */
 
 static uint64_t wall_us(void)

@@ -69,6 +69,14 @@ static void an_instance_runs_with_its_volume(void **state)
 		0);
 }
 
+static void metrics_count_what_there_is(void **state)
+{
+	(void)state;
+	MUST_DO(ADMIN("GET", "/metrics", ""));
+	assert_true(says("karuta_instances{state=\"running\"} 1\n") &&
+		    says("karuta_volumes{state=\"attached\"} 1\n"));
+}
+
 static void volumes_come_and_go_while_it_runs(void **state)
 {
 	(void)state;
@@ -225,6 +233,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_instance_runs_with_its_volume),
+		cmocka_unit_test(metrics_count_what_there_is),
 		cmocka_unit_test(volumes_come_and_go_while_it_runs),
 		cmocka_unit_test(a_snapshot_becomes_another_volume),
 		cmocka_unit_test(it_stops_starts_and_reboots),
