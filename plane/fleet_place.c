@@ -120,6 +120,17 @@ static void only_with_keys(struct fleet *fleet, struct place_host *hosts, size_t
 	}
 }
 
+/* Not where it was refused. */
+static void only_others(struct place_host *hosts, size_t count, const char *not_there)
+{
+	for (size_t i = 0; not_there && i < count; i++) {
+		if (!hosts[i].usable || strcmp(hosts[i].name, not_there) != 0)
+			continue;
+		hosts[i].usable = false;
+		hosts[i].why_not = "refusing it";
+	}
+}
+
 /* The host that fits best, or NULL: entry->nowhere says why none does. */
 static struct fleet_host *choose(struct entry *entry, const struct place_want *want, bool keys,
 				 const char *not_there)
@@ -135,12 +146,7 @@ static struct fleet_host *choose(struct entry *entry, const struct place_want *w
 	}
 	if (keys)
 		only_with_keys(fleet, hosts, count);
-	for (size_t i = 0; not_there && !want->host && i < count; i++) {
-		if (hosts[i].usable && !strcmp(hosts[i].name, not_there)) {
-			hosts[i].usable = false;
-			hosts[i].why_not = "refusing it";
-		}
-	}
+	only_others(hosts, count, not_there);
 	found = place_choose(hosts, count, want, entry->nowhere, sizeof(entry->nowhere));
 	if (found < 0)
 		return NULL;
@@ -149,6 +155,18 @@ static struct fleet_host *choose(struct entry *entry, const struct place_want *w
 }
 
 /* ---- an instance ---- */
+
+/* Better elsewhere than where it was refused; but what was wrong there may be over, and no other
+ * may ever fit. */
+static struct fleet_host *choose_better(struct entry *entry, const struct place_want *want)
+{
+	bool keys = entry->instance_want.keys;
+	struct fleet_host *host = NULL;
+
+	if (entry->host)
+		host = choose(entry, want, keys, entry->host->name);
+	return host ? host : choose(entry, want, keys, NULL);
+}
 
 struct need {
 	struct place_want want;
@@ -220,8 +238,7 @@ void fleet_place_instance(struct entry *entry, uint64_t now)
 		snprintf(entry->nowhere, sizeof(entry->nowhere),
 			 "its volumes are on different hosts");
 	else
-		host = choose(entry, &need.want, entry->instance_want.keys,
-			      entry->host ? entry->host->name : NULL);
+		host = choose_better(entry, &need.want);
 	instance_placed(&record, host != NULL, now, fleet_random());
 	doc = fleet_with_instance(entry, &record);
 	if (doc && host)
@@ -230,6 +247,8 @@ void fleet_place_instance(struct entry *entry, uint64_t now)
 	if (host) {
 		settling = (struct settling){&batch, host->name};
 		fleet_each_volume(fleet, entry->uid, settle_volume, &settling);
+	}
+	if (host && host != entry->host) {
 		snprintf(object, sizeof(object), "instances/%s", entry->name);
 		events_add(fleet->setup.events, &batch, (int64_t)(now / 1000), "placed", object,
 			   NULL, "instance %s is on host %s", entry->name, host->name);
