@@ -23,13 +23,15 @@ static const char *state_down(const struct entry *entry)
 static const char *instance_state(const struct entry *entry)
 {
 	const struct instance_want *want = &entry->instance_want;
+	struct trust_verdict verdict = fleet_verdict(entry);
 
 	if (want->wanted == INSTANCE_GONE)
 		return "terminating";
 	if (!entry->instance_record.placed)
 		return want->wanted == INSTANCE_RUNNING ? "placing" : "stopped";
-	if (!fleet_verdict(entry).reachable)
-		return "unknown";
+	/* Not heard of since the plane was started is not the same as silent. */
+	if (!verdict.reachable)
+		return verdict.why ? "unknown" : NULL;
 	switch (entry->sight.state) {
 	case INSTANCE_UNSEEN:
 		return NULL;
@@ -86,6 +88,17 @@ static void reason_of(const struct entry *entry, const char *why, char text[FLEE
 }
 
 /* ---- stored ---- */
+
+/* Words of a host, perhaps cut within a character: what is compared later is what a document can
+ * have, or it would be stored again and again. */
+static void as_stored(char text[FLEET_REASON_MAX])
+{
+	json_t *string = doc_string(text);
+	const char *stored = json_string_value(string);
+
+	snprintf(text, FLEET_REASON_MAX, "%s", stored ? stored : "");
+	json_decref(string);
+}
 
 static void set_holder(const struct entry *volume, json_t *doc)
 {
@@ -146,6 +159,7 @@ void fleet_show_state(struct entry *entry, const char *why, uint64_t now)
 	char text[FLEET_REASON_MAX], object[DOC_NAME_MAX + 16];
 
 	reason_of(entry, why ? why : "", text);
+	as_stored(text);
 	if (!state || is_shown(entry, state, text))
 		return;
 	fleet_put(&batch, entry, with_status(entry, state, text));
