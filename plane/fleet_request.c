@@ -142,6 +142,18 @@ static void set_number(struct control_request *request, const char *name, uint64
 	set(request, name, &value);
 }
 
+/* As a thing that nobody has answered: it is asked again, a little later. But one whose key is gone
+ * for good is never made, and must not be in the way of its own deletion. */
+static enum attempt_outcome outcome_unsent(const struct sending *sending, unsigned step, int ret)
+{
+	/* The key service has no words for a key that it does not know. */
+	bool keyless = ret == -EKEYREVOKED || (ret == -ENOENT && !sending->error.code);
+
+	return sending->entry->kind != FLEET_INSTANCE && step == VOLUME_CREATE && keyless
+		       ? ATTEMPT_REFUSED
+		       : ATTEMPT_UNANSWERED;
+}
+
 /* Frees nothing of the request, which is the caller's. */
 static void send_it(struct sending *sending, const uint8_t id[ATTEMPT_ID_SIZE], unsigned step,
 		    uint32_t number, const int *also_done)
@@ -170,11 +182,11 @@ static void send_it(struct sending *sending, const uint8_t id[ATTEMPT_ID_SIZE], 
 	free(errand);
 	snprintf(entry->refusal, sizeof(entry->refusal), "%s",
 		 sending->error.code ? sending->error.text : strerror(-ret));
-	/* As a thing that nobody has answered: it is asked again, a little later. */
 	if (entry->kind == FLEET_INSTANCE)
 		fleet_instance_answered(entry, step, number, ATTEMPT_UNANSWERED, NULL);
 	else
-		fleet_volume_answered(entry, step, number, ATTEMPT_UNANSWERED, NULL);
+		fleet_volume_answered(entry, step, number, outcome_unsent(sending, step, ret),
+				      NULL);
 }
 
 /* ---- of instances ---- */
@@ -276,12 +288,17 @@ static const struct verb copy_at_rest = {"copy-volume", {EEXIST}};
 static const struct verb copy_in_use = {"snapshot", {EEXIST}};
 static const struct verb grow_at_rest = {"grow-volume", {0}};
 
+static bool is_copy(const struct entry *entry)
+{
+	return doc_text(entry->doc, "spec.source")[0];
+}
+
 static const struct verb *volume_verb(const struct entry *entry, enum volume_step step)
 {
-	const struct entry *source = step == VOLUME_CREATE ? fleet_source(entry) : NULL;
+	const struct entry *source = fleet_source(entry);
 
-	if (source)
-		return fleet_is_in_use(source) ? &copy_in_use : &copy_at_rest;
+	if (step == VOLUME_CREATE && is_copy(entry))
+		return source && fleet_is_in_use(source) ? &copy_in_use : &copy_at_rest;
 	if (step == VOLUME_RESIZE && !fleet_is_in_use(entry))
 		return &grow_at_rest;
 	return &volume_verbs[step];
@@ -292,12 +309,15 @@ struct texts {
 	char instance[RECORDS_NAME_MAX], image[DOC_UID_SIZE];
 };
 
-static void fill_copy(struct sending *sending, struct texts *texts, const struct entry *source)
+/* Of one that is gone, too, if it is asked for again. */
+static void fill_copy(struct sending *sending, struct texts *texts)
 {
-	const struct entry *holder = fleet_is_in_use(source) ? fleet_holder(source) : NULL;
+	const struct entry *source = fleet_source(sending->entry);
+	const struct entry *holder =
+		source && fleet_is_in_use(source) ? fleet_holder(source) : NULL;
 
 	set_text(&sending->request, "file", texts->file);
-	volume_host_file(source->uid_text, texts->from);
+	volume_host_file(doc_text(sending->entry->doc, "spec.source"), texts->from);
 	set_text(&sending->request, "from", texts->from);
 	if (!holder)
 		return;
@@ -310,11 +330,10 @@ static void fill_copy(struct sending *sending, struct texts *texts, const struct
 static void fill_create(struct sending *sending, struct texts *texts)
 {
 	struct entry *entry = sending->entry;
-	const struct entry *source = fleet_source(entry);
 	const char *image = doc_text(entry->doc, "spec.image_uid");
 
-	if (source) {
-		fill_copy(sending, texts, source);
+	if (is_copy(entry)) {
+		fill_copy(sending, texts);
 		return;
 	}
 	set_text(&sending->request, "file", texts->file);

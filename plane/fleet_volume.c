@@ -74,12 +74,15 @@ static bool store_record(struct entry *entry, const struct volume_record *record
 
 /* ---- steps ---- */
 
-/* What it begins as has to be there: an image on its host, or a volume that nobody writes. */
+/* What it begins as has to be there: an image on its host, or a volume that nobody writes. But what
+ * was asked for before is asked again in any case: its host alone knows what has come of that. */
 static bool has_source(struct entry *entry, uint64_t now)
 {
 	const char *image = doc_text(entry->doc, "spec.image_uid");
 	struct error error = {0};
 
+	if (entry->volume_record.attempt.doing == VOLUME_CREATE)
+		return true;
 	if (doc_text(entry->doc, "spec.source")[0] && !fleet_source(entry)) {
 		snprintf(entry->refusal, sizeof(entry->refusal),
 			 "what it was to be a copy of is no more; delete it");
