@@ -523,8 +523,9 @@ static int find_again(struct call *call)
 
 	if (!operation)
 		return 0;
+	/* A code of its own: EEXIST would say that what was asked for is there. */
 	if (!operation_is(operation, call->digest))
-		return error_set(&call->error, EEXIST,
+		return error_set(&call->error, ENOTUNIQ,
 				 "its identifier was that of another request before");
 	snprintf(text, sizeof(text), "sent again, see line %llu",
 		 (unsigned long long)operation->line);
