@@ -102,6 +102,13 @@ static struct volume_decision next_creating(const struct facts *facts)
 	return attempt->number ? request(facts, VOLUME_DELETE) : decide(VOLUME_REMOVE, "");
 }
 
+/* Its host has no room, perhaps, and may never have: that is no reason to keep what it holds from
+ * who is to have it. */
+static bool has_not_grown(const struct volume_record *record)
+{
+	return record->attempt.last == VOLUME_RESIZE && record->attempt.failures;
+}
+
 static struct volume_decision next_available(const struct facts *facts)
 {
 	const struct volume_want *want = facts->want;
@@ -112,7 +119,7 @@ static struct volume_decision next_available(const struct facts *facts)
 		return wait_until(want->gone_at, "it can be had back until then");
 	if (want->gone)
 		return request(facts, VOLUME_DELETE);
-	if (want->size > facts->record->size)
+	if (want->size > facts->record->size && !(want->held && has_not_grown(facts->record)))
 		return request(facts, VOLUME_RESIZE);
 	return want->held ? decide(VOLUME_BIND, "") : decide(VOLUME_NOTHING, "");
 }
@@ -235,7 +242,8 @@ static void begin_request(struct volume_record *record, const struct volume_want
 		attempt->not_before = 0;
 	}
 	attempt_begin(attempt, (uint8_t)step, want->generation, now);
-	if (attempt->number != before)
+	/* One that may be there already has the size that was asked for first; it grows then. */
+	if (attempt->number != before && !(step == VOLUME_CREATE && record->doing_size))
 		record->doing_size = want->size;
 	if (step == VOLUME_DETACH)
 		record->state = VOLUME_DETACHING;

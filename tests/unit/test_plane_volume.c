@@ -432,6 +432,42 @@ static void slots_are_chosen_from_the_lowest(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, begin_anew)
 
+static void made_when_it_was_to_be_smaller_it_grows(void **state)
+{
+	(void)state;
+	do_step(VOLUME_CREATE);
+	answer(ATTEMPT_UNANSWERED);
+	want.generation++;
+	want.size = 2 * SIZE;
+	now += ATTEMPT_PAUSE_MOST;
+	do_step(VOLUME_CREATE);
+	/* Also if all that its host says is that there is one. */
+	answer(ATTEMPT_DONE);
+	assert_int_equal(record.size, SIZE);
+	do_step(VOLUME_RESIZE);
+	answer(ATTEMPT_DONE);
+	assert_int_equal(record.size, 2 * SIZE);
+}
+
+static void one_that_cannot_grow_is_attached_all_the_same(void **state)
+{
+	(void)state;
+	create();
+	want.generation++;
+	want.size = 2 * SIZE;
+	do_step(VOLUME_RESIZE);
+	answer(ATTEMPT_REFUSED);
+	assert_int_equal(next(), VOLUME_WAIT);
+	hold(web);
+	do_step(VOLUME_BIND);
+	see(true, VOLUME_NO_CARD);
+	do_step(VOLUME_ATTACH);
+	answer(ATTEMPT_DONE);
+	see(true, VOLUME_CARD);
+	expect(VOLUME_ATTACHED);
+	do_step(VOLUME_RESIZE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +477,8 @@ int main(void)
 		TEST(deleted_while_it_is_created_it_is_created_first),
 		TEST(half_of_one_that_could_not_be_created_is_deleted),
 		TEST(it_grows_wherever_it_is),
+		TEST(made_when_it_was_to_be_smaller_it_grows),
+		TEST(one_that_cannot_grow_is_attached_all_the_same),
 		TEST(another_gets_it_only_when_the_first_has_no_card),
 		TEST(what_was_seen_before_a_change_does_not_count),
 		TEST(an_attach_that_was_not_answered_is_waited_for),
