@@ -101,6 +101,11 @@ struct trust_verdict fleet_verdict(const struct entry *entry)
 	return entry->host ? hosts_verdict(*entry->fleet->setup.hosts, entry->host->name) : none;
 }
 
+bool fleet_is_lost(const struct entry *entry)
+{
+	return entry->host && !hosts_has(*entry->fleet->setup.hosts, entry->host->name);
+}
+
 /* ---- asking ---- */
 
 /* A question outlives what it is about. */

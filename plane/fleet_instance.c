@@ -35,6 +35,7 @@ static struct instance_view view_of(const struct entry *entry)
 				      .reachable = verdict.reachable,
 				      .usable = verdict.usable,
 				      .keys = verdict.keys,
+				      .lost = fleet_is_lost(entry),
 				      .in_flight = (enum instance_step)entry->step,
 				      .attach_volumes = volumes.attach,
 				      .detach_volumes = volumes.detach};

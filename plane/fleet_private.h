@@ -136,6 +136,8 @@ void fleet_hosts_free(struct fleet *fleet);
 /* What was told of it last, if it is of now: into sight and cards. */
 void fleet_see(struct entry *instance);
 struct trust_verdict fleet_verdict(const struct entry *entry);
+/* Its host is none of the fleet any more. */
+bool fleet_is_lost(const struct entry *entry);
 /* A card of this name is there. */
 bool fleet_sees_card(const struct entry *instance, const struct entry *volume);
 

@@ -160,6 +160,11 @@ void hosts_count(const struct hosts *hosts, unsigned counts[HOSTS_STATES])
 		counts[host->verdict.state]++;
 }
 
+bool hosts_has(const struct hosts *hosts, const char *name)
+{
+	return *find((struct hosts *)(uintptr_t)hosts, name);
+}
+
 struct trust_verdict hosts_verdict(const struct hosts *hosts, const char *name)
 {
 	const struct host *host = *find((struct hosts *)(uintptr_t)hosts, name);

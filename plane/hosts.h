@@ -63,6 +63,7 @@ json_t *hosts_certificate(const struct ca_issued *issued);
 /* Of a host that there is not: unreachable. `why` is NULL before the first answer, or the lack of
  * one. */
 struct trust_verdict hosts_verdict(const struct hosts *hosts, const char *name);
+bool hosts_has(const struct hosts *hosts, const char *name);
 /* It takes so many more requests at once. */
 unsigned hosts_room(const struct hosts *hosts, const char *name);
 

@@ -280,6 +280,13 @@ static struct instance_decision next_stopped(const struct facts *facts)
 	return bring_down(facts);
 }
 
+static struct instance_decision remove_it(const struct facts *facts)
+{
+	if (facts->view->detach_volumes)
+		return decide(INSTANCE_DETACH_VOLUMES, "volumes are detached first");
+	return decide(INSTANCE_REMOVE, "");
+}
+
 static struct instance_decision next_gone(const struct facts *facts)
 {
 	enum instance_seen state = facts->view->sight.state;
@@ -294,20 +301,15 @@ static struct instance_decision next_gone(const struct facts *facts)
 		return wait_until(settles, "a launch that was not answered may still come");
 	if (!is_settled(facts->record, &facts->view->sight))
 		return decide(INSTANCE_LOOK, "");
-	if (facts->view->detach_volumes)
-		return decide(INSTANCE_DETACH_VOLUMES, "volumes are detached first");
-	return decide(INSTANCE_REMOVE, "");
+	return remove_it(facts);
 }
 
 static struct instance_decision next_unplaced(const struct facts *facts)
 {
 	if (facts->want->wanted == INSTANCE_RUNNING)
 		return place(facts);
-	if (facts->want->wanted == INSTANCE_STOPPED)
-		return decide(INSTANCE_NOTHING, "");
-	return facts->view->detach_volumes
-		       ? decide(INSTANCE_DETACH_VOLUMES, "volumes are detached first")
-		       : decide(INSTANCE_REMOVE, "");
+	return facts->want->wanted == INSTANCE_STOPPED ? decide(INSTANCE_NOTHING, "")
+						       : remove_it(facts);
 }
 
 static struct instance_decision next_placed(const struct facts *facts)
@@ -315,6 +317,8 @@ static struct instance_decision next_placed(const struct facts *facts)
 	enum instance_step in_flight = facts->view->in_flight;
 	enum instance_wanted wanted = facts->want->wanted;
 
+	if (facts->view->lost && wanted == INSTANCE_GONE)
+		return remove_it(facts);
 	if (!facts->view->reachable)
 		return decide(INSTANCE_NOTHING, "its host does not answer");
 	/* Only a plug is pulled while something else is under way. */

@@ -16,7 +16,8 @@
  *
  * An instance is on one host at most. It is launched nowhere else before the host of an earlier
  * launch has refused that launch and then told that it has no such instance, and never after one
- * has worked: to bring it back without its host is recovery's, not this.
+ * has worked: to bring it back without its host is recovery's, not this. Whoever removes a host
+ *from the fleet answers for what is on it: only then an instance can go without a word of its host.
  */
 #ifndef KARUTA_PLANE_INSTANCE_H
 #define KARUTA_PLANE_INSTANCE_H
@@ -96,6 +97,7 @@ struct instance_record {
 struct instance_view {
 	struct instance_sight sight;
 	bool reachable, usable, keys; /* of its host: trust.h */
+	bool lost;		      /* its host is none of the fleet any more */
 	enum instance_step in_flight; /* this plane waits for an answer; NOTHING: to none */
 	bool attach_volumes;	      /* some of its specification are not this instance's yet */
 	bool detach_volumes; /* it has some that are not of its specification (gone: any) */

@@ -138,7 +138,7 @@ static struct volume_decision release(const struct facts *facts)
 
 static struct volume_decision next_detaching(const struct facts *facts)
 {
-	if (facts->view->down)
+	if (facts->view->down || facts->view->lost)
 		return release(facts);
 	if (!facts->view->reachable)
 		return decide(VOLUME_NOTHING, "its host does not answer");
@@ -195,6 +195,8 @@ struct volume_decision volume_next(const struct volume_record *record,
 		return decide(VOLUME_NOTHING, "");
 	if (is_held(record))
 		return next_held(&facts);
+	if (view->lost && want->gone && (record->state == VOLUME_CREATING || now >= want->gone_at))
+		return decide(VOLUME_REMOVE, "");
 	switch (record->state) {
 	case VOLUME_CREATING:
 		return next_creating(&facts);

@@ -77,6 +77,7 @@ struct volume_view {
 	enum volume_seen card;
 	uint64_t asked;		      /* when the question for the card was sent, ms */
 	bool reachable, usable, keys; /* of its host: trust.h */
+	bool lost;		      /* its host is none of the fleet any more */
 	bool in_flight;		      /* this plane waits for an answer */
 };
 

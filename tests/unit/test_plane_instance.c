@@ -609,6 +609,22 @@ static void it_is_not_down_while_a_start_that_was_given_up_may_come(void **state
 
 #define TEST(name) cmocka_unit_test_setup(name, begin_anew)
 
+static void on_a_host_that_was_removed_it_can_be_terminated(void **state)
+{
+	(void)state;
+	bring_up();
+	view.reachable = view.usable = view.keys = false;
+	view.lost = true;
+	assert_int_equal(next(), INSTANCE_NOTHING);
+	want.wanted = INSTANCE_GONE;
+	view.detach_volumes = true;
+	assert_int_equal(next(), INSTANCE_DETACH_VOLUMES);
+	view.detach_volumes = false;
+	assert_int_equal(next(), INSTANCE_REMOVE);
+	view.lost = false;
+	assert_int_equal(next(), INSTANCE_NOTHING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -620,6 +636,7 @@ int main(void)
 		TEST(a_plane_that_was_killed_asks_the_same_again),
 		TEST(refused_it_is_tried_again_after_pauses_that_double),
 		TEST(unanswered_it_is_not_placed_elsewhere),
+		TEST(on_a_host_that_was_removed_it_can_be_terminated),
 		TEST(refused_and_absent_it_may_go_elsewhere),
 		TEST(refused_with_another_launch_unanswered_it_stays),
 		TEST(once_it_was_launched_it_stays_on_its_host),

@@ -468,6 +468,25 @@ static void one_that_cannot_grow_is_attached_all_the_same(void **state)
 	do_step(VOLUME_RESIZE);
 }
 
+static void on_a_host_that_was_removed_it_can_be_deleted(void **state)
+{
+	(void)state;
+	attach();
+	view.reachable = view.usable = view.keys = view.lives = false;
+	view.card = VOLUME_UNSEEN;
+	view.lost = true;
+	assert_int_equal(next(), VOLUME_NOTHING);
+	let_go();
+	do_step(VOLUME_RELEASE);
+	want.gone = true;
+	want.gone_at = now + 10;
+	assert_int_equal(next(), VOLUME_WAIT);
+	now += 10;
+	assert_int_equal(next(), VOLUME_REMOVE);
+	view.lost = false;
+	assert_int_equal(next(), VOLUME_NOTHING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -476,6 +495,7 @@ int main(void)
 		TEST(deleted_before_anything_was_done_there_is_nothing_to_do),
 		TEST(deleted_while_it_is_created_it_is_created_first),
 		TEST(half_of_one_that_could_not_be_created_is_deleted),
+		TEST(on_a_host_that_was_removed_it_can_be_deleted),
 		TEST(it_grows_wherever_it_is),
 		TEST(made_when_it_was_to_be_smaller_it_grows),
 		TEST(one_that_cannot_grow_is_attached_all_the_same),
