@@ -28,6 +28,7 @@ static struct volume_view view_of(const struct entry *entry)
 	struct volume_view view = {.reachable = verdict.reachable,
 				   .usable = verdict.usable,
 				   .keys = verdict.keys,
+				   .lost = fleet_is_lost(entry),
 				   .in_flight = entry->step != 0};
 	struct entry *holder = fleet_holder(entry);
 
@@ -36,6 +37,9 @@ static struct volume_view view_of(const struct entry *entry)
 		view.card = VOLUME_NO_CARD;
 		return view;
 	}
+	/* Of one that cannot be read nothing is known, that it is down least of all. */
+	if (holder->broken)
+		return view;
 	fleet_see(holder);
 	view.lives = holder->sight.state == INSTANCE_RUNS;
 	view.down = instance_is_down(&holder->instance_record, &holder->sight);

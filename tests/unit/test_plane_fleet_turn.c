@@ -421,6 +421,86 @@ static void a_copy_whose_source_is_gone_can_be_deleted(void **state)
 	assert_false(exists("volumes", "copy"));
 }
 
+/* ---- both ---- */
+
+static void run_instance(const char *name)
+{
+	make_instance(name);
+	pass(2000);
+	answer("launch", 0, "");
+	host_has(name, "running", "");
+	pass(2000);
+	assert_string_equal(STATE("instances", name), "running");
+}
+
+/* NULL: nobody is to hold it. */
+static void want_holder(const char *name, const char *instance)
+{
+	json_t *doc = stored("volumes", name), *holder = stored("instances", instance);
+	struct volume_want want;
+
+	assert_int_equal(volume_want_read(doc, &want, &error), 0);
+	want.generation++;
+	want.held = holder;
+	want.slot = holder ? 1 : 0;
+	memset(want.holder, 0, sizeof(want.holder));
+	if (holder)
+		assert_int_equal(record_uid(holder, want.holder, &error), 0);
+	assert_int_equal(volume_want_write(doc, &want), 0);
+	json_decref(holder);
+	store("volumes", doc);
+}
+
+static void attach(const char *volume, const char *instance)
+{
+	char uid[DOC_UID_SIZE], card[RECORDS_CARD_MAX + 1], cards[64];
+
+	want_holder(volume, instance);
+	pass(2000);
+	answer("attach", 0, "");
+	snprintf(uid, sizeof(uid), "%s", text("volumes", volume, "metadata.uid"));
+	volume_card_name(uid, card);
+	snprintf(cards, sizeof(cards), "{\"name\": \"%s\"}", card);
+	host_has(instance, "running", cards);
+	pass(2000);
+	assert_string_equal(STATE("volumes", volume), "attached");
+}
+
+static void of_one_that_cannot_be_read_no_volume_is_taken(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	have_volume("data");
+	run_instance("web");
+	attach("data", "web");
+	doc = stored("instances", "web");
+	doc_set(doc, "record.attempt_generation", json_string("?"));
+	store("instances", doc);
+	want_holder("data", "");
+	pass(200000);
+	assert_string_not_equal(STATE("volumes", "data"), "available");
+	assert_string_not_equal(text("volumes", "data", "record.holder"),
+				"00000000000000000000000000000000");
+}
+
+static void what_was_on_a_host_that_is_removed_can_go(void **state)
+{
+	(void)state;
+	have_volume("data");
+	run_instance("web");
+	attach("data", "web");
+	is_there = false;
+	verdict = (struct trust_verdict){.why = "its host was removed from the fleet"};
+	want_holder("data", "");
+	want_instance("web", INSTANCE_GONE);
+	pass(1000);
+	assert_false(exists("instances", "web"));
+	delete_volume("data");
+	pass(1000);
+	assert_false(exists("volumes", "data"));
+}
+
 /* ---- begin and end ---- */
 
 static void on_change(void *context, const struct store_item *item)
@@ -481,6 +561,8 @@ int main(void)
 		TEST(a_text_that_is_not_shown_as_it_is_does_not_keep_the_store_busy),
 		TEST(what_a_host_does_not_tell_yet_is_not_shown_as_unknown),
 		TEST(of_an_image_whose_key_is_gone_it_can_be_deleted),
+		TEST(of_one_that_cannot_be_read_no_volume_is_taken),
+		TEST(what_was_on_a_host_that_is_removed_can_go),
 		TEST(a_copy_whose_source_is_gone_can_be_deleted),
 	};
 
