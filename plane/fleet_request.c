@@ -33,6 +33,15 @@ static bool is_done(const struct errand *errand, int code)
 	return code == 0;
 }
 
+/* Something is not there that it was to begin with, perhaps a file of its image, which was. */
+static void look_for_image(const struct entry *entry)
+{
+	const char *image = doc_text(entry->doc, "spec.image_uid");
+
+	if (image[0] && entry->host)
+		images_forget(entry->fleet->setup.images, entry->host->name, image);
+}
+
 static enum attempt_outcome outcome_of(const struct errand *errand, struct entry *entry,
 				       const struct control_answer *answer,
 				       const struct error *error)
@@ -44,6 +53,8 @@ static enum attempt_outcome outcome_of(const struct errand *errand, struct entry
 	}
 	if (is_done(errand, answer->code))
 		return ATTEMPT_DONE;
+	if (answer->code == ENOENT)
+		look_for_image(entry);
 	snprintf(entry->refusal, sizeof(entry->refusal), "%.*s", (int)answer->text_length,
 		 answer->text);
 	return ATTEMPT_REFUSED;
