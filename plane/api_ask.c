@@ -7,7 +7,8 @@
 
 #include "api.h"
 
-#define ASK_SECONDS 20u
+#define ASK_SECONDS    20u
+#define ROOM_OF_OTHERS 2u /* a list and a step of the fleet (fleet.h) */
 
 static void on_gone(void *context)
 {
@@ -51,6 +52,14 @@ void api_asked_show(void *context, const struct control_answer *answer, const st
 	free(asked);
 }
 
+/* Of no room at all, and of a host that there is not, hosts_ask() tells why. */
+static bool is_busy(struct plane *plane, const char *host)
+{
+	unsigned room = hosts_room(plane->hosts, host);
+
+	return room && room <= ROOM_OF_OTHERS;
+}
+
 void api_ask(struct plane *plane, const struct route_request *request, const char *host,
 	     struct control_request *question, call_done_fn done)
 {
@@ -58,6 +67,9 @@ void api_ask(struct plane *plane, const struct route_request *request, const cha
 	struct error error = {0};
 	int ret = asked && RAND_bytes(question->id, sizeof(question->id)) == 1 ? 0 : -ENOMEM;
 
+	/* Who looks does not keep from a host what has to be done there. */
+	if (ret == 0 && is_busy(plane, host))
+		ret = error_set(&error, EBUSY, "host %s is asked by others already", host);
 	if (ret == 0) {
 		asked->plane = plane;
 		asked->request = *request;

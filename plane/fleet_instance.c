@@ -89,12 +89,20 @@ static bool store_begun(struct entry *entry, const struct instance_record *recor
 	return fleet_commit(entry->fleet, &batch, entry);
 }
 
+/* A plug can be pulled whatever else is under way. */
+static unsigned room_for(enum instance_step step)
+{
+	if (step == INSTANCE_KILL)
+		return 0;
+	return step == INSTANCE_STOP ? FLEET_GUEST_ROOM : FLEET_ROOM;
+}
+
 static void begin(struct entry *entry, enum instance_step step, uint64_t now)
 {
 	struct instance_record record = entry->instance_record;
 	uint8_t id[ATTEMPT_ID_SIZE];
 
-	if (!fleet_may_send(entry, step == INSTANCE_KILL ? 0 : FLEET_ROOM)) {
+	if (!fleet_may_send(entry, room_for(step))) {
 		fleet_due(entry, now + ROOM_MS);
 		return;
 	}
@@ -135,7 +143,7 @@ static void remove_it(struct entry *entry)
 /* Last: the entry may not be there any more afterwards. */
 static void carry_out(struct entry *entry, struct instance_decision decision, uint64_t now)
 {
-	if (decision.step == INSTANCE_LAUNCH && !has_image(entry, now))
+	if (brings_up(decision.step) && !has_image(entry, now))
 		fleet_show_state(entry, entry->refusal, now);
 	else if (instance_step_is_request(decision.step))
 		begin(entry, decision.step, now);

@@ -105,7 +105,9 @@ static void begin(struct entry *entry, enum volume_step step, uint64_t now)
 	struct volume_record record = entry->volume_record;
 	uint8_t id[ATTEMPT_ID_SIZE];
 
-	if (volume_step_is_request(step) && !fleet_may_send(entry, FLEET_ROOM)) {
+	unsigned room = step == VOLUME_DETACH ? FLEET_GUEST_ROOM : FLEET_ROOM;
+
+	if (volume_step_is_request(step) && !fleet_may_send(entry, room)) {
 		fleet_due(entry, now + ROOM_MS);
 		return;
 	}
