@@ -320,8 +320,13 @@ void fleet_tell(struct fleet *fleet, const struct store_item *item)
 		entry = fleet_find(fleet, kind, item->key + length + 1);
 		if (!entry)
 			return;
+		/* Who has just stored it goes on with it. */
+		entry->broken |= item->value != NULL;
+		if (item->value)
+			return;
 		fleet_touch(entry);
 		free_entry(fleet, entry);
+		return;
 	}
 }
 
@@ -394,10 +399,23 @@ uint64_t fleet_random(void)
 	return random;
 }
 
+struct filling {
+	struct fleet *fleet;
+	enum fleet_kind kind;
+	struct error *error;
+};
+
+/* One that was left out would be taken for one that is gone, and so for down. */
 static int fill(void *context, const struct store_item *item)
 {
-	fleet_tell(context, item);
-	return 0;
+	const struct filling *filling = context;
+
+	fleet_tell(filling->fleet, item);
+	if (fleet_find(filling->fleet, filling->kind, strchr(item->key, '/') + 1))
+		return 0;
+	return error_set(filling->error, EBADMSG,
+			 "%s: not what was written; restore the plane's database from a backup",
+			 item->key);
 }
 
 static int read_all(struct fleet *fleet, struct error *error)
@@ -406,10 +424,11 @@ static int read_all(struct fleet *fleet, struct error *error)
 
 	fleet->opening = true;
 	for (enum fleet_kind kind = FLEET_INSTANCE; ret == 0 && kind < FLEET_KINDS; kind++) {
+		struct filling filling = {fleet, kind, error};
 		char prefix[16];
 
 		snprintf(prefix, sizeof(prefix), "%s/", fleet_kinds[kind]);
-		ret = store_list(fleet->setup.store, prefix, NULL, SIZE_MAX, fill, fleet, error);
+		ret = store_list(fleet->setup.store, prefix, NULL, SIZE_MAX, fill, &filling, error);
 	}
 	fleet->opening = false;
 	return ret;
@@ -481,7 +500,7 @@ static void turn_next(struct fleet *fleet, uint64_t now)
 
 int fleet_turn(struct fleet *fleet)
 {
-	uint64_t begun = fleet_now(fleet), now = begun;
+	uint64_t begun = fleet_now(fleet), now = begun, pause;
 
 	fleet_hosts_turn(fleet, now);
 	while (fleet->cursor || fleet->soonest <= now) {
@@ -490,5 +509,7 @@ int fleet_turn(struct fleet *fleet)
 		if (now - begun >= TURN_MS)
 			return 0;
 	}
-	return (int)min_u64(PAUSE_MS, fleet->soonest - now);
+	/* Some of them are to be looked at now. */
+	pause = fleet_hosts_turn(fleet, now);
+	return (int)min_u64(pause, min_u64(PAUSE_MS, fleet->soonest - now));
 }

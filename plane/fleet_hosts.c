@@ -177,12 +177,17 @@ static void ask(struct fleet *fleet, struct fleet_host *host, uint64_t now)
 	free(question);
 }
 
-void fleet_hosts_turn(struct fleet *fleet, uint64_t now)
+uint64_t fleet_hosts_turn(struct fleet *fleet, uint64_t now)
 {
+	uint64_t next = FLEET_LIST_MS;
+
 	for (struct fleet_host *host = fleet->hosts; host; host = host->next) {
 		uint64_t pause = host->look ? FLEET_LOOK_MS : FLEET_LIST_MS;
 
 		if (!host->asking && now - host->asked >= pause)
 			ask(fleet, host, now);
+		else if (!host->asking)
+			next = min_u64(next, pause - (now - host->asked));
 	}
+	return next;
 }

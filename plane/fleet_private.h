@@ -18,6 +18,7 @@
 #define FLEET_BUCKETS	 4096u
 #define FLEET_NEVER	 UINT64_MAX
 #define FLEET_ROOM	 1u /* of what a host may be asked at once, for what cannot wait */
+#define FLEET_GUEST_ROOM 3u /* and for all that does not wait for a guest that may never do it */
 #define FLEET_TRACE_MOST 16u
 #define FLEET_REASON_MAX 256u
 
@@ -131,7 +132,8 @@ bool fleet_commit(struct fleet *fleet, struct doc_batch *batch, const struct ent
 /* fleet_hosts.c */
 
 struct fleet_host *fleet_host(struct fleet *fleet, const char *name);
-void fleet_hosts_turn(struct fleet *fleet, uint64_t now);
+/* ms until it is to be called at the latest. */
+uint64_t fleet_hosts_turn(struct fleet *fleet, uint64_t now);
 void fleet_hosts_free(struct fleet *fleet);
 /* What was told of it last, if it is of now: into sight and cards. */
 void fleet_see(struct entry *instance);

@@ -180,6 +180,14 @@ static void lose(const char *verb)
 	done(call->context, NULL, &lost);
 }
 
+static int begin_fleet(void)
+{
+	const struct fleet_setup setup = {
+		.store = plane_store, .events = &events, .hosts = &hosts, .keys = keys};
+
+	return fleet_open(&setup, &fleet, &error);
+}
+
 /* ---- time ---- */
 
 /* So many ms pass, with all turns and lists that belong to them. */
@@ -363,6 +371,73 @@ static void what_a_host_does_not_tell_yet_is_not_shown_as_unknown(void **state)
 	assert_string_equal(STATE("instances", "web"), "unknown");
 }
 
+static void an_image_that_its_host_has_lost_is_sent_again(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	image = -EINPROGRESS;
+	make_instance("web");
+	doc = stored("instances", "web");
+	doc_set(doc, "spec.image_uid", json_string("0123"));
+	store("instances", doc);
+	pass(2000);
+	assert_null(asked("launch"));
+	image = 0;
+	pass(2000);
+	answer("launch", ENOENT, "kernel: open images/0123/kernel: No such file or directory");
+	assert_int_equal(forgotten, 1);
+}
+
+static void guests_that_do_not_stop_are_not_in_the_way_of_others(void **state)
+{
+	(void)state;
+	make_instance("web");
+	pass(2000);
+	answer("launch", 0, "");
+	host_has("web", "running", "");
+	pass(2000);
+	want_instance("web", INSTANCE_STOPPED);
+	room = 3;
+	make_volume("data", "");
+	pass(2000);
+	assert_null(asked("stop"));
+	answer("make-volume", 0, "");
+	room = 4;
+	pass(200);
+	assert_non_null(asked("stop"));
+}
+
+static void one_that_is_waited_for_is_looked_at_soon(void **state)
+{
+	(void)state;
+	make_instance("web");
+	pass(2000);
+	while (!asked("list")) {
+		clock_ms += 25;
+		fleet_turn(fleet);
+	}
+	answer("list", 0, "");
+	answer("launch", 0, "");
+	fleet_turn(fleet);
+	assert_null(asked("list"));
+	assert_true(fleet_turn(fleet) <= (int)FLEET_LOOK_MS);
+}
+
+static void without_all_documents_there_is_no_fleet(void **state)
+{
+	json_t *doc = doc_make("web", NULL, json_object(), 0);
+
+	(void)state;
+	doc_set(doc, "metadata.uid", json_string("none"));
+	fleet_close(fleet);
+	fleet = NULL;
+	store("instances", doc);
+	assert_int_equal(begin_fleet(), -EBADMSG);
+	assert_non_null(strstr(error.text, "instances/web"));
+	assert_null(fleet);
+}
+
 /* ---- volumes ---- */
 
 static void want_again(const char *name)
@@ -510,14 +585,6 @@ static void on_change(void *context, const struct store_item *item)
 		fleet_tell(fleet, item);
 }
 
-static int begin_fleet(void)
-{
-	const struct fleet_setup setup = {
-		.store = plane_store, .events = &events, .hosts = &hosts, .keys = keys};
-
-	return fleet_open(&setup, &fleet, &error);
-}
-
 static int set_up(void **state)
 {
 	memset(calls, 0, sizeof(calls));
@@ -560,6 +627,10 @@ int main(void)
 		TEST(refused_by_the_only_host_it_is_tried_there_again),
 		TEST(a_text_that_is_not_shown_as_it_is_does_not_keep_the_store_busy),
 		TEST(what_a_host_does_not_tell_yet_is_not_shown_as_unknown),
+		TEST(an_image_that_its_host_has_lost_is_sent_again),
+		TEST(guests_that_do_not_stop_are_not_in_the_way_of_others),
+		TEST(one_that_is_waited_for_is_looked_at_soon),
+		TEST(without_all_documents_there_is_no_fleet),
 		TEST(of_an_image_whose_key_is_gone_it_can_be_deleted),
 		TEST(of_one_that_cannot_be_read_no_volume_is_taken),
 		TEST(what_was_on_a_host_that_is_removed_can_go),
