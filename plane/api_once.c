@@ -92,7 +92,7 @@ void api_once_keep(struct doc_batch *batch, const struct route_request *request,
 	char name[TRUST_DIGEST_DIGITS + 1], digits[TRUST_DIGEST_DIGITS + 1];
 	json_t *kept;
 
-	if (!once_key(request))
+	if (!once_key(request) || request->exchange->method != HTTP_POST)
 		return;
 	once_name(request, name);
 	once_digest(request, digits);

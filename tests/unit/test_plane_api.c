@@ -256,6 +256,9 @@ static void what_is_asked_twice_is_done_once(void **state)
 	assert_int_equal(POST(ONE "/reboot", "{}"), 202);
 	assert_int_equal(POST(ONE "/reboot", "{}"), 200);
 	assert_int_equal(number("instances", "web", "want.reboots"), 1);
+	/* Of a POST; others are as good twice. */
+	assert_int_equal(PATCH(ONE, "{'wanted': 'stopped'}"), 202);
+	assert_int_equal(PATCH(ONE, "{'wanted': 'stopped'}"), 202);
 	once_key = NULL;
 	refuses(409, WEB, "there is an instance web already");
 }
