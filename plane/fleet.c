@@ -68,7 +68,6 @@ static void link_entry(struct fleet *fleet, struct entry *entry)
 	*uid = entry;
 	entry->next = fleet->entries;
 	fleet->entries = entry;
-	fleet->counts[entry->kind]++;
 }
 
 static void unlink_entry(struct fleet *fleet, struct entry *entry)
@@ -86,7 +85,6 @@ static void unlink_entry(struct fleet *fleet, struct entry *entry)
 	while (*at != entry)
 		at = &(*at)->next;
 	*at = entry->next;
-	fleet->counts[entry->kind]--;
 }
 
 /* ---- who holds what ---- */
@@ -195,6 +193,7 @@ static void free_entry(struct fleet *fleet, struct entry *entry)
 {
 	let_go(fleet, &entry->wanted);
 	let_go(fleet, &entry->bound);
+	fleet_put_on(entry, NULL);
 	unlink_entry(fleet, entry);
 	if (fleet->cursor == entry)
 		fleet->cursor = entry->next;
@@ -250,7 +249,7 @@ static void decode(struct fleet *fleet, struct entry *entry)
 	}
 	resume(entry, fleet_now(fleet));
 	if (!host[0] || !entry->host || strcmp(entry->host->name, host) != 0) {
-		entry->host = host[0] ? fleet_host(fleet, host) : NULL;
+		fleet_put_on(entry, host[0] ? fleet_host(fleet, host) : NULL);
 		entry->sight = (struct instance_sight){0};
 	}
 	if (entry->kind != FLEET_INSTANCE)

@@ -28,6 +28,21 @@ struct fleet_host *fleet_host(struct fleet *fleet, const char *name)
 	return host;
 }
 
+void fleet_put_on(struct entry *entry, struct fleet_host *host)
+{
+	struct entry **at = entry->host ? &entry->host->entries : NULL;
+
+	while (at && *at != entry)
+		at = &(*at)->next_here;
+	if (at)
+		*at = entry->next_here;
+	entry->host = host;
+	if (!host)
+		return;
+	entry->next_here = host->entries;
+	host->entries = entry;
+}
+
 void fleet_hosts_free(struct fleet *fleet)
 {
 	while (fleet->hosts) {
@@ -146,10 +161,8 @@ static void on_list(void *context, const struct control_answer *answer, const st
 		json_decref(host->seen);
 		host->seen = by_name(list);
 		host->seen_asked = question->asked;
-		for (struct entry *entry = fleet->entries; entry; entry = entry->next) {
-			if (entry->host == host)
-				fleet_due(entry, 0);
-		}
+		for (struct entry *entry = host->entries; entry; entry = entry->next_here)
+			fleet_due(entry, 0);
 	}
 	json_decref(result);
 	free(question);

@@ -69,27 +69,39 @@ static void add_host(void *context, const struct hosts_view *view)
 	add_labels(host, view->labels);
 }
 
+static struct place_host *find_listed(const struct listing *listing, const char *name)
+{
+	for (size_t i = 0; i < listing->count; i++) {
+		if (!strcmp(listing->hosts[i].name, name))
+			return &listing->hosts[i];
+	}
+	return NULL;
+}
+
+static void add_use(struct place_host *host, const struct entry *entry)
+{
+	unsigned cores = (unsigned)doc_number(entry->doc, "spec.cores");
+
+	if (entry->kind != FLEET_INSTANCE || entry->instance_want.wanted != INSTANCE_RUNNING)
+		return;
+	host->memory_used += doc_number(entry->doc, "spec.memory");
+	if (cores)
+		host->cores_used += cores;
+	else
+		host->cpus_used += (unsigned)doc_number(entry->doc, "spec.cpus");
+	host->instances++;
+}
+
 /* What was promised there: by what is placed, not by what the host tells, which may be of before.
  */
 static void add_uses(struct listing *listing)
 {
-	for (const struct entry *entry = listing->fleet->entries; entry; entry = entry->next) {
-		if (entry->kind != FLEET_INSTANCE || !entry->host ||
-		    entry->instance_want.wanted != INSTANCE_RUNNING)
-			continue;
-		for (size_t i = 0; i < listing->count; i++) {
-			struct place_host *host = &listing->hosts[i];
+	for (const struct fleet_host *on = listing->fleet->hosts; on; on = on->next) {
+		struct place_host *host = on->entries ? find_listed(listing, on->name) : NULL;
 
-			if (strcmp(host->name, entry->host->name) != 0)
-				continue;
-			host->memory_used += doc_number(entry->doc, "spec.memory");
-			if (doc_number(entry->doc, "spec.cores"))
-				host->cores_used += (unsigned)doc_number(entry->doc, "spec.cores");
-			else
-				host->cpus_used += (unsigned)doc_number(entry->doc, "spec.cpus");
-			host->instances++;
-			break;
-		}
+		for (const struct entry *entry = on->entries; host && entry;
+		     entry = entry->next_here)
+			add_use(host, entry);
 	}
 }
 

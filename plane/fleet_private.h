@@ -33,6 +33,7 @@ extern const char *const fleet_kinds[]; /* "instances", "volumes", "snapshots" *
 struct fleet_host {
 	struct fleet_host *next;
 	char name[DOC_NAME_MAX + 1];
+	struct entry *entries; /* that are on it */
 	bool asking, look;
 	uint64_t asked; /* ms, when the last question was sent */
 	json_t *seen;	/* {"web.3f2a9c0d5e6b7a81": an entry of the answer}; NULL: none yet */
@@ -71,11 +72,11 @@ struct entry {
 	uint8_t uid[ATTEMPT_UID_SIZE];
 	json_t *doc;
 	struct fleet_host *host; /* NULL: it has none yet */
+	struct entry *next_here; /* on the same */
 	bool broken;		 /* its document is not what was written: it is left alone */
 
 	unsigned step; /* that an answer is waited for of; 0: none */
 	uint32_t number;
-	unsigned waiting;		/* answers; more than one if a plug is pulled meanwhile */
 	uint64_t due;			/* ms; FLEET_NEVER: when something changes */
 	char refusal[FLEET_REASON_MAX]; /* what its host has said to the last step */
 	char nowhere[FLEET_REASON_MAX]; /* why no host fits; "": one does */
@@ -102,7 +103,6 @@ struct fleet {
 	struct holding *holdings[FLEET_BUCKETS];
 	struct entry *entries, *cursor; /* all; the next of the pass over them that is under way */
 	struct fleet_host *hosts;
-	size_t counts[FLEET_KINDS];
 	uint64_t soonest; /* of all that are due */
 	bool opening;
 };
@@ -132,6 +132,8 @@ bool fleet_commit(struct fleet *fleet, struct doc_batch *batch, const struct ent
 /* fleet_hosts.c */
 
 struct fleet_host *fleet_host(struct fleet *fleet, const char *name);
+/* NULL: nowhere. */
+void fleet_put_on(struct entry *entry, struct fleet_host *host);
 /* ms until it is to be called at the latest. */
 uint64_t fleet_hosts_turn(struct fleet *fleet, uint64_t now);
 void fleet_hosts_free(struct fleet *fleet);

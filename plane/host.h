@@ -9,9 +9,12 @@
 
 #define HOST_NONCE_SIZE 32u
 
+#define HOSTS_BUCKETS 1024u
+
 struct hosts {
 	struct hosts_setup setup;
 	struct host *first;
+	struct host *names[HOSTS_BUCKETS];
 	size_t count;
 };
 
@@ -38,7 +41,7 @@ struct renewal {
 
 struct host {
 	struct hosts *hosts;
-	struct host *next;
+	struct host *next, *next_name; /* of the same bucket */
 	char name[DOC_NAME_MAX + 1];
 	char uid[DOC_UID_SIZE];		/* of the document that it is of */
 	struct caller *caller;		/* NULL: it is not enrolled yet */

@@ -12,18 +12,28 @@
 
 #define KIND "hosts"
 
-static struct host **find(struct hosts *hosts, const char *name)
+static struct host **bucket_of(struct hosts *hosts, const char *name)
 {
-	struct host **at = &hosts->first;
+	uint32_t hash = 2166136261u; /* FNV-1a */
 
-	while (*at && strcmp((*at)->name, name) != 0)
-		at = &(*at)->next;
-	return at;
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619u;
+	return &hosts->names[hash % HOSTS_BUCKETS];
+}
+
+/* The fleet asks for that of each instance and volume, again and again. */
+static struct host *find(const struct hosts *hosts, const char *name)
+{
+	struct host *host = *bucket_of((struct hosts *)(uintptr_t)hosts, name);
+
+	while (host && strcmp(host->name, name) != 0)
+		host = host->next_name;
+	return host;
 }
 
 static int add(struct hosts *hosts, const json_t *doc, struct error *error)
 {
-	struct host *host;
+	struct host *host, **bucket;
 
 	if (hosts->count == HOSTS_MOST)
 		return error_set(error, EBUSY, "there are %u hosts already", HOSTS_MOST);
@@ -32,17 +42,27 @@ static int add(struct hosts *hosts, const json_t *doc, struct error *error)
 		return -error->code;
 	host->next = hosts->first;
 	hosts->first = host;
+	bucket = bucket_of(hosts, host->name);
+	host->next_name = *bucket;
+	*bucket = host;
 	hosts->count++;
 	return 0;
 }
 
-static void drop(struct hosts *hosts, struct host **at)
+/* NULL is allowed. */
+static void drop(struct hosts *hosts, struct host *host)
 {
-	struct host *host = *at;
+	struct host **at = &hosts->first;
 
 	if (!host)
 		return;
+	while (*at != host)
+		at = &(*at)->next;
 	*at = host->next;
+	at = bucket_of(hosts, host->name);
+	while (*at != host)
+		at = &(*at)->next_name;
+	*at = host->next_name;
 	hosts->count--;
 	host_free(host);
 }
@@ -88,7 +108,7 @@ void hosts_close(struct hosts *hosts)
 	if (!hosts)
 		return;
 	while (hosts->first)
-		drop(hosts, &hosts->first);
+		drop(hosts, hosts->first);
 	free(hosts);
 }
 
@@ -112,16 +132,16 @@ int hosts_changed(struct hosts *hosts, const char *name, struct error *error)
 	json_t *doc;
 	int ret = doc_read(hosts->setup.store, KIND, name, &doc, error);
 
-	struct host **at = find(hosts, name);
+	struct host *host = find(hosts, name);
 
 	if (ret < 0 && ret != -ENOENT)
 		return ret;
-	if (ret < 0 || (*at && strcmp((*at)->uid, doc_uid(doc)) != 0))
-		drop(hosts, at);
+	if (ret < 0 || (host && strcmp(host->uid, doc_uid(doc)) != 0))
+		drop(hosts, host);
 	if (ret < 0)
 		return 0;
-	at = find(hosts, name);
-	ret = *at ? host_again(*at, doc, error) : add(hosts, doc, error);
+	host = find(hosts, name);
+	ret = host ? host_again(host, doc, error) : add(hosts, doc, error);
 	json_decref(doc);
 	return ret;
 }
@@ -137,7 +157,7 @@ void hosts_show(struct hosts *hosts, json_t *doc)
 		"release",     "signer",	"version",	 "attestation",
 		"cpus",	       "cpus_promised", "memory",	 "memory_promised",
 		"memory_free", "instances",	"instances_most"};
-	const struct host *host = *find(hosts, doc_name(doc));
+	const struct host *host = find(hosts, doc_name(doc));
 	json_t *status = json_object_get(doc, "status");
 
 	json_object_del(status, "attestation_key");
@@ -162,12 +182,12 @@ void hosts_count(const struct hosts *hosts, unsigned counts[HOSTS_STATES])
 
 bool hosts_has(const struct hosts *hosts, const char *name)
 {
-	return *find((struct hosts *)(uintptr_t)hosts, name);
+	return find(hosts, name);
 }
 
 struct trust_verdict hosts_verdict(const struct hosts *hosts, const char *name)
 {
-	const struct host *host = *find((struct hosts *)(uintptr_t)hosts, name);
+	const struct host *host = find(hosts, name);
 
 	if (host)
 		return host->verdict;
@@ -177,7 +197,7 @@ struct trust_verdict hosts_verdict(const struct hosts *hosts, const char *name)
 
 unsigned hosts_room(const struct hosts *hosts, const char *name)
 {
-	const struct host *host = *find((struct hosts *)(uintptr_t)hosts, name);
+	const struct host *host = find(hosts, name);
 
 	return host && host->caller ? HOST_PENDING - host->pending_count : 0;
 }
@@ -196,7 +216,7 @@ void hosts_each(const struct hosts *hosts, void (*fn)(void *context, const struc
 int hosts_ask(struct hosts *hosts, const char *name, const struct control_request *request,
 	      unsigned seconds, call_done_fn done, void *context, struct error *error)
 {
-	struct host *host = *find(hosts, name);
+	struct host *host = find(hosts, name);
 
 	if (!host)
 		return error_set(error, ENOENT, "there is no host %s", name);
