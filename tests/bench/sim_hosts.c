@@ -452,6 +452,7 @@ int sim_hosts_begin(struct sim_hosts *hosts, unsigned count, const struct ca *ca
 		static struct world world;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGPIPE, SIG_IGN);
 		measure_pin(core);
 		begin_world(&world, hosts, ca, listening);
 		live(&world);
