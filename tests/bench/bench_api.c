@@ -235,6 +235,7 @@ int main(int argc, char **argv)
 	}
 	measure_pin(RIG_CLIENT_CORE);
 	rig_begin(&rig, argv[1], argv[2]);
+	rig.pinned = true;
 	for (unsigned i = 0; i < INSTANCES; i++)
 		rig_put(&rig, "instances", instance(i));
 	rig_put_rest(&rig);

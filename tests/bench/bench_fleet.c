@@ -260,6 +260,7 @@ int main(int argc, char **argv)
 	}
 	measure_pin(RIG_CLIENT_CORE);
 	rig_begin(&bench.rig, argv[1], argv[2]);
+	bench.rig.pinned = true;
 	if (sim_hosts_begin(&bench.hosts, HOSTS, bench.rig.identity.ca, RIG_CLIENT_CORE, &error) <
 	    0)
 		rig_fail("%s", error.text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plane as it is installed, on a core of its own, with a store that is filled before it starts.
- * What fails ends the program, and the plane with it. */
-#ifndef KARUTA_BENCH_PLANE_RIG_H
-#define KARUTA_BENCH_PLANE_RIG_H
+/* A plane as it is installed, with a store that is filled before it starts. What fails ends the
+ * program, and the plane with it. */
+#ifndef KARUTA_TESTS_PLANE_RIG_H
+#define KARUTA_TESTS_PLANE_RIG_H
 
 #include "auth.h"
 #include "doc.h"
@@ -21,6 +21,7 @@ struct rig {
 	SSL_CTX *tls;
 	unsigned port;
 	int pid;
+	bool pinned; /* it has RIG_PLANE_CORE for itself */
 };
 
 /* The folder is made; the store is open. */

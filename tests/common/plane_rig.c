@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +18,6 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "measure.h"
 #include "os/clock.h"
 
 #define START_SECONDS 60u
@@ -134,9 +134,13 @@ static bool is_served(unsigned port)
 __attribute__((noreturn)) static void be_plane(const struct rig *rig)
 {
 	char listen[32], notes[300];
+	cpu_set_t set;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	measure_pin(RIG_PLANE_CORE);
+	CPU_ZERO(&set);
+	CPU_SET(RIG_PLANE_CORE, &set);
+	if (rig->pinned && sched_setaffinity(0, sizeof(set), &set) < 0)
+		_exit(90);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", rig->port);
 	snprintf(notes, sizeof(notes), "%s/notes", rig->folder);
 	if (!freopen(notes, "a", stderr))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client of the plane that measures it: one connection, one request after the other. */
-#ifndef KARUTA_BENCH_HTTPS_CLIENT_H
-#define KARUTA_BENCH_HTTPS_CLIENT_H
+/* A client of the plane: one connection, one request after the other. */
+#ifndef KARUTA_TESTS_HTTPS_CLIENT_H
+#define KARUTA_TESTS_HTTPS_CLIENT_H
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -23,7 +23,7 @@ struct https_client {
 
 /* Whom a client believes: a file of certificates. NULL: it is none. */
 SSL_CTX *https_context(const char *authority);
-/* All of these end the program when something fails: figures would be of no use. */
+/* All of these end the program when something fails. */
 void https_open(struct https_client *client, SSL_CTX *context, unsigned port, const char *token);
 void https_close(struct https_client *client);
 /* `body`: NULL or JSON. `accept`: NULL: any. */
