@@ -40,9 +40,6 @@ json_t *api_find(struct plane *plane, const struct route_request *request, const
 
 /* A document that a body names, the caller's; NULL: the problem is set, 422. */
 json_t *api_named(struct plane *plane, const char *kind, const char *name, struct problem *problem);
-/* How many documents of a kind there are, counted up to `most`. */
-int api_count(struct store *store, const char *kind, size_t most, size_t *count,
-	      struct error *error);
 
 /* ---- what was sent; all set `problem` as json_in.h does ---- */
 

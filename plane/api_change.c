@@ -5,23 +5,6 @@
 
 #include "api.h"
 
-static int count_one(void *context, const struct store_item *item)
-{
-	(void)item;
-	++*(size_t *)context;
-	return 0;
-}
-
-int api_count(struct store *store, const char *kind, size_t most, size_t *count,
-	      struct error *error)
-{
-	char prefix[API_OBJECT_SIZE];
-
-	snprintf(prefix, sizeof(prefix), "%s/", kind);
-	*count = 0;
-	return store_list(store, prefix, NULL, most, count_one, count, error);
-}
-
 bool api_commit(struct plane *plane, const struct route_request *request, struct doc_batch *batch,
 		const struct api_change *change)
 {

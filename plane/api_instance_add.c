@@ -28,15 +28,14 @@ static int check_new(struct plane *plane, const char *name, struct problem *prob
 	char object[API_OBJECT_SIZE];
 	struct error error = {0};
 	json_t *doc = NULL;
-	size_t count = 0;
 	int ret = doc_read(plane->store, KIND, name, &doc, &error);
 
 	json_decref(doc);
 	if (ret == 0)
 		ret = error_set(&error, EEXIST, "there is an instance %s already", name);
 	else if (ret == -ENOENT)
-		ret = api_count(plane->store, KIND, INSTANCES_MOST, &count, &error);
-	if (ret == 0 && count >= INSTANCES_MOST)
+		ret = 0;
+	if (ret == 0 && fleet_total(plane->fleet, KIND) >= INSTANCES_MOST)
 		ret = error_set(&error, EDQUOT, "there are %u instances already", INSTANCES_MOST);
 	if (ret == 0)
 		return 0;

@@ -87,6 +87,15 @@ static void unlink_entry(struct fleet *fleet, struct entry *entry)
 	*at = entry->next;
 }
 
+size_t fleet_total(const struct fleet *fleet, const char *kind)
+{
+	for (enum fleet_kind at = 0; at < ARRAY_LEN(fleet->counts); at++) {
+		if (!strcmp(fleet_kinds[at], kind))
+			return fleet->counts[at];
+	}
+	return 0;
+}
+
 /* ---- who holds what ---- */
 
 static void let_go(struct fleet *fleet, struct holding *holding)

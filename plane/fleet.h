@@ -55,6 +55,8 @@ struct fleet_volume {
 /* In no order; at most 2 * VOLUME_SLOTS. There until the next call of the fleet or the store. */
 size_t fleet_volumes_of(const struct fleet *fleet, const uint8_t instance[ATTEMPT_UID_SIZE],
 			struct fleet_volume list[2 * VOLUME_SLOTS]);
+/* How many documents of a kind there are: "instances", "volumes", "snapshots". */
+size_t fleet_total(const struct fleet *fleet, const char *kind);
 /* How the hosts stand, for place_choose(): the caller's, free(). NULL: out of memory. */
 struct place_host *fleet_hosts(struct fleet *fleet, size_t *count);
 /* How many there are in each state of "instances", "volumes" or "snapshots". */

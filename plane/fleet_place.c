@@ -229,6 +229,7 @@ static void settle_volume(void *context, struct entry *volume)
 
 	if (volume->host)
 		return;
+	volume->nowhere[0] = '\0';
 	doc = fleet_with_volume(volume, &volume->volume_record);
 	if (doc)
 		doc_set(doc, "status.host", json_string(settling->host));

@@ -49,13 +49,12 @@ int volumes_check_name(struct plane *plane, const char *kind, const char *name,
 int volumes_check_room(struct plane *plane, const char *kind, size_t more, struct problem *problem)
 {
 	struct error error = {0};
-	size_t count;
-	int ret = api_count(plane->store, kind, VOLUMES_MOST, &count, &error);
+	size_t count = fleet_total(plane->fleet, kind);
 
-	if (ret == 0 && count + more > VOLUMES_MOST)
-		ret = error_set(&error, EDQUOT, "there are %zu %s, and %u at most", count, kind,
-				VOLUMES_MOST);
-	return ret < 0 ? api_problem(problem, ret, &error, kind) : 0;
+	if (count + more <= VOLUMES_MOST)
+		return 0;
+	error_set(&error, EDQUOT, "there are %zu %s, and %u at most", count, kind, VOLUMES_MOST);
+	return api_problem(problem, -EDQUOT, &error, kind);
 }
 
 static int put_key(struct plane *plane, struct doc_batch *batch, const struct new_volume *volume,

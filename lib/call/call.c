@@ -19,6 +19,7 @@
 #define PAUSE	     (50 * NS_PER_MS)
 #define PAUSE_MAX    NS_PER_S
 #define PAUSE_DOUBLE 4u /* so often; then it is PAUSE_MAX */
+#define MOMENT	     (10 * NS_PER_MS)
 
 /* ---- the queue ---- */
 
@@ -89,20 +90,37 @@ void caller_lost(struct caller *caller, struct question *question)
 
 /* ---- lines ---- */
 
-static struct line *find_line(struct caller *caller, enum line_state state)
+static struct line *find_line(const struct caller *caller, enum line_state state)
 {
 	for (size_t i = 0; i < CALL_AT_ONCE; i++) {
 		if (caller->lines[i].state == state)
-			return &caller->lines[i];
+			return (struct line *)(uintptr_t)&caller->lines[i];
 	}
 	return NULL;
+}
+
+static bool is_coming(const struct caller *caller)
+{
+	return find_line(caller, LINE_CONNECTING) || find_line(caller, LINE_HANDSHAKE);
+}
+
+/* When one more connection may begin; UINT64_MAX: not before another is there. A handshake costs
+ * both ends milliseconds of signatures, most answers less than that: so those that are there are
+ * given a moment to become free, and hosts that all come back at once are met once each. */
+static uint64_t next_line(const struct caller *caller)
+{
+	if (is_coming(caller) || !find_line(caller, LINE_NONE))
+		return UINT64_MAX;
+	return caller->came ? caller->came + MOMENT : 0;
 }
 
 static struct line *find_free(struct caller *caller)
 {
 	struct line *idle = find_line(caller, LINE_IDLE);
 
-	return idle ? idle : find_line(caller, LINE_NONE);
+	if (idle || next_line(caller) > os_now())
+		return idle;
+	return find_line(caller, LINE_NONE);
 }
 
 /* The first whose pause is over. */
@@ -202,21 +220,19 @@ static void hear_wake(void *context, int fd, uint32_t events)
 
 static uint64_t next_deadline(const struct caller *caller)
 {
-	bool free_line = false;
-	uint64_t next = UINT64_MAX;
+	uint64_t next = UINT64_MAX, begin = find_line(caller, LINE_IDLE) ? 0 : next_line(caller);
 
 	for (size_t i = 0; i < CALL_AT_ONCE; i++) {
 		const struct line *line = &caller->lines[i];
 
-		free_line |= !line->question;
 		if (line->state != LINE_NONE)
 			next = min_u64(next, line->deadline);
 		if (line->question)
 			next = min_u64(next, line->question->deadline);
 	}
 	for (const struct question *at = caller->waiting; at; at = at->next)
-		next = min_u64(next,
-			       free_line ? min_u64(at->deadline, at->not_before) : at->deadline);
+		next = min_u64(next, min_u64(at->deadline,
+					     at->not_before > begin ? at->not_before : begin));
 	return next;
 }
 

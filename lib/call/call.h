@@ -4,7 +4,8 @@
  * over TLS 1.3, without waiting. One thread owns a caller and all that is called from it.
  *
  * Requests may be under way side by side, each on a connection of its own, since the answers of a
- * connection come one after the other; connections are kept for a while and used again. A request
+ * connection come one after the other; connections are kept for a while and used again, and begun
+ * one at a time, when those that are there stay busy. A request
  * with keys first asks the host for its wrapping key and is sent with its keys wrapped. What has
  * been sent and not been answered because the connection ended is sent again with the same
  * identifier, a few times: a controller that was started again meanwhile answers it once. If the

@@ -97,6 +97,7 @@ struct caller {
 	struct line lines[CALL_AT_ONCE];
 	struct question *waiting, *finished; /* the first is the next one */
 	bool known;			     /* it has been there, and the right one, lately */
+	uint64_t came;			     /* a connection was there last; os_now() */
 	bool closed;
 	unsigned busy; /* functions that will use it again */
 };

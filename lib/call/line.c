@@ -252,6 +252,7 @@ static void turn_handshake(struct line *line)
 		return;
 	}
 	line->caller->known = true;
+	line->caller->came = os_now();
 	start_question(line);
 }
 

@@ -2,169 +2,133 @@
 /*
  * The plane's handlers, with what a client sends and with what the store has. The first byte says
  * which: below 128 a request of the list, the rest is its body; else an item of the store, the rest
- * is its value, and all requests of the list come then. Each has exactly one answer. What is kept
- * is in memory, and begins anew each time.
+ * is its value, and all requests of the list come then; 255: what a host tells of its instances.
+ * Each has exactly one answer, and the fleet has some turns with what there is then: a host that
+ * answers nobody but is believed to be there, an instance on it and its volume, an image. What is
+ * kept is in memory, and begins anew each time.
  */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api.h"
+#include "fleet_private.h"
+#include "host.h"
+#include "memory_store.h"
+#include "os/clock.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+#define TURNS	    4u
+#define TOLD	    0xffu
 
 /* A handler that reads a body is a line here. */
 static const struct {
 	enum http_method method;
 	const char *path;
 } requests[] = {
-	{HTTP_POST, "/v1/hosts"}, {HTTP_POST, "/v1/tokens"},  {HTTP_POST, "/v1/hosts/h1/release"},
-	{HTTP_GET, "/v1/hosts"},  {HTTP_GET, "/v1/hosts/h1"}, {HTTP_GET, "/v1/hosts/h1/evidence"},
-	{HTTP_GET, "/v1/tokens"}, {HTTP_GET, "/v1/events"},   {HTTP_DELETE, "/v1/hosts/h1"},
+	{HTTP_POST, "/v1/hosts"},
+	{HTTP_POST, "/v1/tokens"},
+	{HTTP_POST, "/v1/hosts/h1/release"},
+	{HTTP_GET, "/v1/hosts"},
+	{HTTP_GET, "/v1/hosts/h1"},
+	{HTTP_GET, "/v1/hosts/h1/evidence"},
+	{HTTP_GET, "/v1/tokens"},
+	{HTTP_GET, "/v1/events"},
+	{HTTP_DELETE, "/v1/hosts/h1"},
+	{HTTP_POST, "/v1/instances"},
+	{HTTP_PATCH, "/v1/instances/web"},
+	{HTTP_POST, "/v1/instances/web/reboot"},
+	{HTTP_GET, "/v1/instances"},
+	{HTTP_GET, "/v1/instances/web"},
+	{HTTP_GET, "/v1/instances/web/console"},
+	{HTTP_POST, "/v1/volumes"},
+	{HTTP_PATCH, "/v1/volumes/data"},
+	{HTTP_POST, "/v1/volumes/data/attach"},
+	{HTTP_POST, "/v1/volumes/data/detach"},
+	{HTTP_POST, "/v1/volumes/data/restore"},
+	{HTTP_GET, "/v1/volumes"},
+	{HTTP_GET, "/v1/volumes/data/trace"},
+	{HTTP_POST, "/v1/snapshots"},
+	{HTTP_GET, "/v1/snapshots/snap"},
+	{HTTP_GET, "/v1/keys"},
+	{HTTP_POST, "/v1/keys/rotate"},
+	{HTTP_POST, "/v1/images"},
+	{HTTP_PUT, "/v1/images/img/kernel"},
+	{HTTP_POST, "/v1/images/img/finish"},
+	{HTTP_GET, "/v1/images"},
+	{HTTP_DELETE, "/v1/images/img"},
+	{HTTP_DELETE, "/v1/instances/web"},
+	{HTTP_DELETE, "/v1/snapshots/snap"},
+	{HTTP_DELETE, "/v1/volumes/data"},
+	{HTTP_DELETE, "/v1/keys/vol-4eb48dbf46fd12385f4e4f6f922af451"},
+	{HTTP_GET, "/metrics"},
 };
 
 static char token_key[64]; /* of who asks */
 /* What is read back is a line here. */
-static const char *const stored[] = {"hosts/h1", "events/00000000000000000001", token_key,
-				     "requests/a"};
+static const char *const stored[] = {
+	"hosts/h1",	  "events/00000000000000000001",
+	token_key,	  "requests/a",
+	"instances/web",  "volumes/data",
+	"snapshots/snap", "keys/vol-4eb48dbf46fd12385f4e4f6f922af451",
+	"images/img",
+};
 
-/* For requests to it. */
+#define METADATA(name, uid)                                                                        \
+	"\"metadata\":{\"name\":\"" name "\",\"uid\":\"" uid                                       \
+	"\",\"created\":\"2026-01-01T00:00:00Z\",\"labels\":{}}"
+#define WEB  "6f8214f04a7aadeded6044269f4857c2"
+#define DATA "4eb48dbf46fd12385f4e4f6f922af451"
+#define KEK  MEMORY_KEK
+
+/* For requests to them. */
 static const char host[] =
 	"{\"metadata\":{\"name\":\"h1\",\"uid\":\"01\",\"labels\":{}},\"spec\":{\"address\":"
 	"\"127.0.0.1\",\"port\":4747},\"status\":{\"enrolled\":true}}";
+static const char *const others[][2] = {
+	{"instances/web",
+	 "{" METADATA("web",
+		      WEB) ",\"record\":{\"placed\":true,\"generation\":1,\"starts\":1,"
+			   "\"starts_known\":1},\"spec\":{\"cpus\":1,\"kernel\":\"kernel\","
+			   "\"memory\":67108864},"
+			   "\"status\":{\"host\":\"h1\",\"state\":\"running\"},\"want\":{"
+			   "\"generation\":1,"
+			   "\"keys\":true,\"starts\":1},\"wanted\":\"running\",\"writer\":\"" WEB
+			   "\"}"},
+	{"volumes/data",
+	 "{" METADATA(
+		 "data",
+		 DATA) ",\"holder\":\"web\",\"record\":{\"size\":1048576,\"slot\":1,"
+		       "\"state\":3,\"holder\":\"" WEB
+		       "\",\"in_specification\":true},\"spec\":{\"key\":\"vol-" DATA
+		       "\",\"size\":1048576},\"status\":{\"host\":\"h1\",\"state\":\"attached\"},"
+		       "\"want\":{\"generation\":1,\"held\":true,\"holder\":\"" WEB
+		       "\",\"size\":1048576,"
+		       "\"slot\":1}}"},
+	{"keys/vol-" DATA,
+	 "{" METADATA("vol-" DATA, DATA) ",\"kek\":\"" KEK
+					 "\",\"wrapped\":\"AAAAAAAAAAAAAAAAAAAAAAAA"
+					 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+					 "AAAAAAAAAAAAAAA\"}"},
+	{"images/img",
+	 "{" METADATA(
+		 "img",
+		 "aeb48dbf46fd12385f4e4f6f922af451") ",\"spec\":{\"kernel\":{\"size\":"
+						     "4096,\"sha384\":\"00\"},\"root\":{\"size\":"
+						     "4096,\"sha384\":\"00\"}},\"status\":"
+						     "{\"state\":\"uploading\"}}"},
+};
 
 static void must(bool holds)
 {
 	if (!holds)
 		abort();
 }
-
-/* ---- a store ---- */
-
-#define ITEMS_MAX 32u
-
-struct item {
-	char *key, *value;
-	uint64_t created, revision;
-};
-
-static struct item items[ITEMS_MAX]; /* by their keys */
-static size_t item_count;
-
-static size_t find(const char *key, bool *found)
-{
-	size_t at = 0;
-
-	while (at < item_count && strcmp(items[at].key, key) < 0)
-		at++;
-	*found = at < item_count && !strcmp(items[at].key, key);
-	return at;
-}
-
-static int give(const struct item *item, store_item_fn fn, void *context)
-{
-	const struct store_item given = {.key = item->key,
-					 .value = item->value,
-					 .length = strlen(item->value),
-					 .created = item->created,
-					 .revision = item->revision};
-
-	return fn(context, &given);
-}
-
-static int get(struct store *store, const char *key, store_item_fn fn, void *context,
-	       struct error *error)
-{
-	bool found;
-	size_t at = find(key, &found);
-
-	(void)store;
-	(void)error;
-	return found ? give(&items[at], fn, context) : -ENOENT;
-}
-
-static int list(struct store *store, const char *prefix, const char *after, size_t limit,
-		store_item_fn fn, void *context, struct error *error)
-{
-	int ret = 0;
-
-	(void)store;
-	(void)error;
-	for (size_t i = 0; ret == 0 && limit && i < item_count; i++) {
-		if (strncmp(items[i].key, prefix, strlen(prefix)) != 0 ||
-		    (after && strcmp(items[i].key, after) <= 0))
-			continue;
-		ret = give(&items[i], fn, context);
-		limit--;
-	}
-	return ret;
-}
-
-static void drop_item(size_t at)
-{
-	free(items[at].key);
-	free(items[at].value);
-	memmove(&items[at], &items[at + 1], (item_count - at - 1) * sizeof(items[0]));
-	item_count--;
-}
-
-static void put(const char *key, const char *value, uint64_t revision)
-{
-	bool found;
-	size_t at = find(key, &found);
-
-	if (!found) {
-		memmove(&items[at + 1], &items[at], (item_count - at) * sizeof(items[0]));
-		items[at] = (struct item){.key = strdup(key), .created = revision};
-		item_count++;
-	}
-	free(items[at].value);
-	items[at].value = strdup(value);
-	items[at].revision = revision;
-	must(items[at].key && items[at].value);
-}
-
-static int commit(struct store *store, const struct store_change *changes, size_t count,
-		  uint64_t *revision, struct error *error)
-{
-	bool found;
-
-	for (size_t i = 0; i < count; i++) {
-		size_t at = find(changes[i].key, &found);
-
-		if (changes[i].expected != STORE_ANY &&
-		    changes[i].expected != (found ? items[at].revision : 0))
-			return error_set(error, ESTALE, "%s", changes[i].key);
-	}
-	if (item_count + count > ITEMS_MAX)
-		return error_set(error, ENOSPC, "full");
-	store->revision++;
-	for (size_t i = 0; i < count; i++) {
-		size_t at = find(changes[i].key, &found);
-
-		if (changes[i].value)
-			put(changes[i].key, changes[i].value, store->revision);
-		else if (found)
-			drop_item(at);
-	}
-	if (revision)
-		*revision = store->revision;
-	return 0;
-}
-
-static void close_store(struct store *store)
-{
-	(void)store;
-	while (item_count)
-		drop_item(0);
-}
-
-static const struct store_calls calls = {
-	.get = get, .list = list, .commit = commit, .close = close_store};
 
 /* ---- an exchange ---- */
 
@@ -267,18 +231,105 @@ void http_numbers(const struct http *http, struct http_numbers *numbers)
 
 /* ---- a plane ---- */
 
-static struct store store = {.calls = &calls};
+static struct store store = {.calls = &memory_store_calls};
 static struct plane plane;
 static char *token_value;
 static struct ca *ca;
 
+static struct kek kek = {.calls = &memory_kek_calls};
+static char folder[] = "/tmp/karuta-fuzz-XXXXXX";
+
+/* Who waits for a host is told when that is asked no more. */
+static void close_services(void)
+{
+	hosts_close(plane.hosts);
+	plane.hosts = NULL;
+	fleet_close(plane.fleet);
+	plane.fleet = NULL;
+	images_close(plane.images);
+	plane.images = NULL;
+	keys_close(plane.keys);
+	plane.keys = NULL;
+	store.watcher = NULL;
+	must(!now.held || now.answers == 1);
+}
+
 static void close_plane(void)
 {
 	enrolments_end(&plane.enrolments);
-	hosts_close(plane.hosts);
-	plane.hosts = NULL;
-	must(!now.held || now.answers == 1);
+	close_services();
 	store_close(&store);
+}
+
+static void on_change(void *context, const struct store_item *item)
+{
+	(void)context;
+	fleet_tell(plane.fleet, item);
+}
+
+static bool open_fleet(struct error *error)
+{
+	struct images_setup images = {.loop = plane.loop,
+				      .store = &store,
+				      .events = &plane.events,
+				      .hosts = &plane.hosts,
+				      .folder = folder};
+	struct fleet_setup fleet = {
+		.store = &store, .events = &plane.events, .hosts = &plane.hosts};
+
+	if (keys_open(&store, &kek, &plane.keys, error) < 0 ||
+	    images_open(&images, &plane.images, error) < 0)
+		return false;
+	fleet.keys = plane.keys;
+	fleet.images = plane.images;
+	if (fleet_open(&fleet, &plane.fleet, error) < 0)
+		return false;
+	store.watcher = on_change;
+	return true;
+}
+
+/* As if it had just answered. */
+static void believe_hosts(void)
+{
+	uint64_t time = os_now() / NS_PER_MS;
+
+	for (struct host *at = plane.hosts->first; at; at = at->next) {
+		json_decref(at->report);
+		at->report = json_pack("{s:i,s:i,s:I}", "cpus", 8, "cores", 8, "memory",
+				       (json_int_t)1 << 36);
+		at->evidence.heard = time;
+		at->evidence.here = true;
+		host_judge(at, time);
+	}
+}
+
+/* What it has; of any content. */
+static void tell_instances(const char *text)
+{
+	struct fleet_host *at = fleet_host(plane.fleet, "h1");
+	json_t *list = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *told;
+	size_t i;
+
+	must(at != NULL);
+	json_decref(at->seen);
+	at->seen = json_object();
+	json_array_foreach(list, i, told)
+	{
+		json_object_set(at->seen, doc_text(told, "name"), told);
+	}
+	json_decref(list);
+	at->seen_asked = fleet_now(plane.fleet);
+	for (struct entry *entry = plane.fleet->entries; entry; entry = entry->next)
+		fleet_due(entry, 0);
+}
+
+static void turn(void)
+{
+	believe_hosts();
+	for (unsigned i = 0; i < TURNS; i++) {
+		fleet_turn(plane.fleet);
+		images_turn(plane.images);
+	}
 }
 
 /* False: the store has what no plane starts with, and that was told. */
@@ -298,10 +349,18 @@ static bool open_plane(void)
 	plane.enrolments.plane = &plane;
 	plane.certificate_seconds = CA_SECONDS;
 	if (events_open(&plane.events, &store, &error) == 0 &&
-	    hosts_open(&setup, &plane.hosts, &error) == 0)
+	    hosts_open(&setup, &plane.hosts, &error) == 0 && open_fleet(&error))
 		return true;
 	must(error.text[0]);
 	return false;
+}
+
+static void end(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	must(system(command) == 0);
 }
 
 static void begin(void)
@@ -310,6 +369,7 @@ static void begin(void)
 	char token[AUTH_TOKEN_SIZE], id[AUTH_ID_SIZE];
 
 	must(os_loop_create(&plane.loop) == 0 && ca_make("plane", 1000000, &ca, &error) == 0);
+	must(mkdtemp(folder) && atexit(end) == 0);
 	plane.identity.ca = ca;
 	/* Nobody is called: the loop is not turned. */
 	plane.identity.tls = SSL_CTX_new(TLS_client_method());
@@ -317,9 +377,8 @@ static void begin(void)
 	must(auth_create_token(&store, "ann", AUTH_ADMIN, 1000000, 0, token, id, &error) == 0);
 	snprintf(bearer, sizeof(bearer), "Bearer %s", token);
 	snprintf(token_key, sizeof(token_key), "tokens/%s", id);
-	must(item_count == 1);
-	token_value = strdup(items[0].value);
-	close_store(&store);
+	token_value = strdup(memory_store_find(token_key));
+	store_close(&store);
 }
 
 static void request(size_t index, const char *body)
@@ -344,14 +403,11 @@ static void all_requests(void)
 {
 	for (size_t i = 0; i < COUNT(requests); i++) {
 		request(i, "{\"reason\":\"x\"}");
-		/* Who waits for a host is told when that is asked no more. */
-		if (now.held) {
-			hosts_close(plane.hosts);
-			plane.hosts = NULL;
-			must(now.answers == 1);
-			if (!open_plane())
-				return;
-		}
+		if (!now.held || now.answers)
+			continue;
+		close_services();
+		if (!open_plane())
+			return;
 	}
 }
 
@@ -368,14 +424,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data + 1, size - 1);
 	text[size - 1] = '\0';
 	now.held = false;
-	put(token_key, token_value, ++store.revision);
-	put(stored[0], host, ++store.revision);
-	if (data[0] & 0x80)
-		put(stored[data[0] % COUNT(stored)], text, ++store.revision);
-	if (open_plane() && data[0] & 0x80)
-		all_requests();
-	else if (plane.hosts)
-		request(data[0] % COUNT(requests), text);
+	memory_store_put(&store, token_key, token_value);
+	memory_store_put(&store, stored[0], host);
+	for (size_t i = 0; i < COUNT(others); i++)
+		memory_store_put(&store, others[i][0], others[i][1]);
+	if (data[0] & 0x80 && data[0] != TOLD)
+		memory_store_put(&store, stored[(data[0] & 0x7f) % COUNT(stored)], text);
+	if (open_plane()) {
+		turn();
+		if (data[0] == TOLD)
+			tell_instances(text);
+		else if (data[0] & 0x80)
+			all_requests();
+		else
+			request(data[0] % COUNT(requests), text);
+		if (plane.fleet)
+			turn();
+	}
 	close_plane();
 	free(text);
 	return 0;

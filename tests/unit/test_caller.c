@@ -136,7 +136,8 @@ static void requests_are_under_way_side_by_side(void **state)
 		assert_string_equal(listed[i].text, "done");
 	}
 	assert_int_equal(stopped.calls, 0);
-	assert_int_equal(count_connections(), CALL_AT_ONCE);
+	/* None more than it takes. */
+	assert_in_range(count_connections(), 2, CALL_AT_ONCE - 1);
 	do_one("kill", "s", "killed");
 	await(caller, &stopped);
 	assert_string_equal(stopped.text, "killed");

@@ -107,18 +107,20 @@ static void of_an_image_it_has_room_for_that(void **state)
 			    text("images", "bookworm", "metadata.uid"));
 }
 
-/* So many that the store has; the fleet does not hear of them. */
+/* So many that the store has, and the fleet knows of. */
 static void fill(const char *kind, unsigned count)
 {
-	static char keys_of[1000][32];
+	static char keys_of[1000][32], values[1000][96];
 	struct store_change changes[ARRAY_LEN(keys_of)];
 
-	plane.store->watcher = NULL;
 	for (unsigned i = 0; i < count; i++) {
 		unsigned at = i % ARRAY_LEN(keys_of);
 
 		snprintf(keys_of[at], sizeof(keys_of[at]), "%s/x%u", kind, i);
-		changes[at] = (struct store_change){.key = keys_of[at], .value = "{}"};
+		snprintf(values[at], sizeof(values[at]),
+			 "{\"metadata\":{\"name\":\"x%u\",\"uid\":\"%08x%024x\"}}", i,
+			 i * 2654435761u, i);
+		changes[at] = (struct store_change){.key = keys_of[at], .value = values[at]};
 		if (at + 1 == ARRAY_LEN(keys_of))
 			assert_int_equal(store_commit(plane.store, changes, at + 1, NULL, &error),
 					 0);
