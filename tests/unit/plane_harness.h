@@ -10,7 +10,9 @@
 
 /* Two seconds after it is made, a third of the life is left of a certificate that began five
  * minutes before (ca.h, CA_SKEW). */
+#ifndef CERTIFICATE_LIFE
 #define CERTIFICATE_LIFE "153"
+#endif
 
 static pid_t plane_pid;
 static int plane_port;
