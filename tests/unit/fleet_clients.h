@@ -239,16 +239,16 @@ static inline enum model_result result_of(unsigned status)
 {
 	if (status >= 200 && status < 300)
 		return MODEL_DONE;
-	if (status == 404)
+	if (status == 404 || status == 422)
 		return MODEL_NOT_FOUND;
 	return status >= 400 && status < 500 ? MODEL_REFUSED : MODEL_UNKNOWN;
 }
 
-/* 422: it is to be created with a volume that is not there. 503: a plane that has too much to do. */
+/* 422: the other one that it names is not there. 503: a plane that has too much to do. */
 static inline bool is_expected(const struct model_request *request, unsigned status)
 {
 	if (status == 422)
-		return request->act == MODEL_CREATE && request->with_other;
+		return request->with_other;
 	return !status || (status >= 200 && status < 300) || status == 404 || status == 409 ||
 	       status == 503;
 }
