@@ -15,8 +15,8 @@
 
 #define CLIENTS		4u
 #define CLIENT_REQUEST	2048u
-#define CLIENT_PATIENCE 4  /* s, for an answer */
-#define CLIENT_TRIES	40 /* of a request that is sent again until it is answered */
+#define CLIENT_PATIENCE 4	/* s, for an answer */
+#define CLIENT_TRIES	40	/* of a request that is sent again until it is answered */
 #define CLIENT_PAUSE	250000u /* us at most */
 
 static struct {
@@ -164,9 +164,9 @@ static inline void ask_new_instance(struct client *client, struct asking *asking
 
 static inline void ask_instance(struct client *client, struct asking *asking)
 {
-	static const enum model_act acts[] = {
-		MODEL_CREATE, MODEL_CREATE, MODEL_CREATE, MODEL_START, MODEL_START,
-		MODEL_START,  MODEL_STOP,   MODEL_STOP,	  MODEL_REBOOT, MODEL_DELETE};
+	static const enum model_act acts[] = {MODEL_CREATE, MODEL_CREATE, MODEL_CREATE, MODEL_START,
+					      MODEL_START,  MODEL_START,  MODEL_STOP,	MODEL_STOP,
+					      MODEL_REBOOT, MODEL_DELETE};
 	unsigned instance = choose(client, MODEL_INSTANCES);
 
 	asking->request = (struct model_request){.act = acts[choose(client, ARRAY_LEN(acts))],
@@ -191,10 +191,9 @@ static inline void ask_instance(struct client *client, struct asking *asking)
 
 static inline void ask_volume(struct client *client, struct asking *asking)
 {
-	static const enum model_act acts[] = {MODEL_CREATE, MODEL_CREATE, MODEL_CREATE,
-					      MODEL_ATTACH, MODEL_ATTACH, MODEL_ATTACH,
-					      MODEL_ATTACH, MODEL_DETACH, MODEL_DETACH,
-					      MODEL_DELETE};
+	static const enum model_act acts[] = {
+		MODEL_CREATE, MODEL_CREATE, MODEL_CREATE, MODEL_ATTACH, MODEL_ATTACH,
+		MODEL_ATTACH, MODEL_ATTACH, MODEL_DETACH, MODEL_DETACH, MODEL_DELETE};
 	unsigned volume = choose(client, MODEL_VOLUMES);
 	unsigned instance = choose(client, 5) ? volume % 3 + 3 * choose(client, 2)
 					      : choose(client, MODEL_INSTANCES);

@@ -2,8 +2,8 @@
 /*
  * Clients that ask for anything in any order, and meanwhile kill -9 of the plane, controllers,
  * hypervisors and cards, and hosts that are switched off: what was acknowledged is what there is in
- * the end, by the plane's documents and by what each host has itself; nothing is there twice, nothing
- * is left over.
+ * the end, by the plane's documents and by what each host has itself; nothing is there twice,
+ *nothing is left over.
  *
  *	KARUTA_TEST_KILLS=200	so many; 10 if it is not said
  *	KARUTA_TEST_SEED=n	the chances of clients and kills
@@ -62,8 +62,8 @@ static pid_t find_victim(unsigned host, bool card)
 	pid_t pid = 0;
 	char name[64] = "";
 
-	unit = json_array_get(list, json_array_size(list) ? chance((unsigned)json_array_size(list))
-							  : 0);
+	unit = json_array_get(list,
+			      json_array_size(list) ? chance((unsigned)json_array_size(list)) : 0);
 	if (unit)
 		snprintf(name, sizeof(name), "%s",
 			 json_string_value(json_object_get(unit, "name")));
@@ -82,8 +82,10 @@ static pid_t find_victim(unsigned host, bool card)
 
 static void kill_part(unsigned host, bool card)
 {
-	pid_t pid = find_victim(host, card);
+	pid_t pid = 0;
 
+	for (unsigned i = 0; i < HOSTS && !pid; i++)
+		pid = find_victim((host + i) % HOSTS, card);
 	if (pid && kill(pid, SIGKILL) == 0)
 		killed[card ? CARD : HYPERVISOR]++;
 }
@@ -162,8 +164,7 @@ static json_t *documents(const char *kind)
 
 static const char *text_of(const json_t *doc, const char *part, const char *member)
 {
-	const char *text =
-		json_string_value(json_object_get(json_object_get(doc, part), member));
+	const char *text = json_string_value(json_object_get(json_object_get(doc, part), member));
 
 	return text ? text : "";
 }
@@ -258,13 +259,14 @@ static bool instance_is_as_wanted(const struct everything *all, unsigned number)
 	json_t *doc = named(all->instances, 'i', number), *unit = doc ? unit_of(all, doc) : NULL;
 	const char *state = doc ? text_of(doc, "status", "state") : "absent";
 	const char *told = unit ? json_string_value(json_object_get(unit, "state")) : "absent";
-	unsigned is = !doc			 ? MODEL_ABSENT
+	unsigned is = !doc			  ? MODEL_ABSENT
 		      : !strcmp(state, "running") ? MODEL_RUNNING
 		      : !strcmp(state, "stopped") ? MODEL_STOPPED
 						  : MODEL_STATES;
 
 	if (is == MODEL_STATES || !model_allows(&clients.model, number, is))
-		return NOT("i%u is %s: %s", number, state, doc ? text_of(doc, "status", "text") : "");
+		return NOT("i%u is %s: %s", number, state,
+			   doc ? text_of(doc, "status", "text") : "");
 	if ((is == MODEL_RUNNING) != !strcmp(told, "running") ||
 	    (is == MODEL_STOPPED && unit && strcmp(told, "ended") != 0))
 		return NOT("i%u is %s and its host says %s", number, state, told);
@@ -294,7 +296,8 @@ static bool volume_is_as_wanted(const struct everything *all, unsigned number)
 	unsigned is = volume_state(doc);
 
 	if (is == MODEL_STATES || !model_allows(&clients.model, volume_object(number), is))
-		return NOT("v%u is %s %s: %s", number, doc ? text_of(doc, "status", "state") : "absent",
+		return NOT("v%u is %s %s: %s", number,
+			   doc ? text_of(doc, "status", "state") : "absent",
 			   doc ? text_of(doc, "status", "instance") : "",
 			   doc ? text_of(doc, "status", "text") : "");
 	for (unsigned i = 0; doc && i < MODEL_INSTANCES; i++) {
@@ -393,10 +396,13 @@ static void what_was_acknowledged_is_there_in_the_end(void **state)
 
 	(void)state;
 	start_clients(all, seed);
+	sleep(1); /* there is something to be killed */
 	while (kills_done() < (kills ? (unsigned)atoi(kills) : KILLS) && !clients.over) {
 		usleep(chance(2 * KILL_PAUSE));
 		kill_someone();
 		no_volume_is_on_two(chance(HOSTS));
+		if (kills_done() % 20 == 0 && kills_done())
+			print_message("%u killed, %u requests\n", kills_done(), clients.asked);
 	}
 	join_clients(all);
 	show_figures();
