@@ -15,6 +15,8 @@
 #define HOSTS 3u
 
 static pid_t keepers[HOSTS];
+static const char *plane_program = "karuta-plane";
+static bool keep_folder; /* somebody will want to see what has gone wrong */
 
 /* ---- hosts ---- */
 
@@ -110,13 +112,16 @@ static inline int end_fleet(void **state)
 			ret = -1;
 		}
 	}
-	return ret ? ret : remove_folder(state);
+	if (keep_folder)
+		print_message("what is left of it is in %s\n", folder);
+	return ret || keep_folder ? ret : remove_folder(state);
 }
 
 static inline int begin_fleet(void **state)
 {
 	if (make_host_folder(state) != 0 ||
-	    sh("cp %s/karuta-plane %s/karuta . && mkdir -m 700 plane", programs, programs) != 0)
+	    sh("cp %s/%s karuta-plane && cp %s/karuta . && mkdir -m 700 plane", programs,
+	       plane_program, programs) != 0)
 		return -1;
 	plane_port = port + 7;
 	start_plane();
