@@ -138,6 +138,8 @@ for volume in data more; do check "$volume is attached" wait_for 60 is volume $v
 check "the guest has both" wait_for 60 sees "$serial"
 
 # ---- the end ----
+# The guest does not listen to the button.
+check "instance stop" karuta instance stop web --kill --grace 0 --wait
 check "instance terminate" karuta instance terminate web --wait
 check "the volumes stay" eval 'is volume data available && is volume more available && [ "$(ls srv/*.vol | wc -l)" = 2 ]'
 for volume in data more; do check "volume delete $volume" karuta volume delete $volume --now; done
