@@ -15,7 +15,8 @@
 
 #define CLIENTS		4u
 #define CLIENT_REQUEST	2048u
-#define CLIENT_PATIENCE 4	/* s, for an answer */
+#define CLIENT_PATIENCE 4 /* s, for an answer */
+#define LAST_WORDS	1000
 #define CLIENT_TRIES	40	/* of a request that is sent again until it is answered */
 #define CLIENT_PAUSE	250000u /* us at most */
 
@@ -425,6 +426,29 @@ static inline void *be_a_client(void *context)
 	return NULL;
 }
 
+/* What is not known of any is asked for, until there is one state that each may have. Between
+ * requests that were cut off and the end. */
+static inline unsigned say_last_words(struct client *client)
+{
+	unsigned certain = 0;
+
+	for (unsigned tries = 0; tries < LAST_WORDS && certain < MODEL_OBJECTS; tries++) {
+		struct asking asking;
+		unsigned status;
+
+		ask_something(client, &asking);
+		if (model_choices(&clients.model, asking.request.object) > 1 &&
+		    begin_asking(client, &asking)) {
+			status = send_whole(&asking);
+			end_asking(client, &asking, result_of(status), status);
+		}
+		certain = 0;
+		for (unsigned i = 0; i < MODEL_OBJECTS; i++)
+			certain += model_choices(&clients.model, i) == 1;
+	}
+	return certain;
+}
+
 /* ---- all of them ---- */
 
 static inline void start_clients(struct client all[CLIENTS], uint64_t seed)
@@ -454,6 +478,10 @@ static inline void join_clients(struct client all[CLIENTS])
 	clients.over = true;
 	for (unsigned i = 0; i < CLIENTS; i++)
 		pthread_join(all[i].thread, NULL);
+}
+
+static inline void end_clients(void)
+{
 	fclose(clients.log);
 	SSL_CTX_free(clients.tls);
 }
