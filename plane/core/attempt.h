@@ -17,12 +17,16 @@
 #define ATTEMPT_ID_SIZE	    16u
 #define ATTEMPT_UID_SIZE    16u
 #define ATTEMPT_PAUSE_FIRST 1000u   /* ms, doubled by each failure */
-#define ATTEMPT_PAUSE_MOST  300000u /* ms */
+#ifndef ATTEMPT_PAUSE_MOST
+#define ATTEMPT_PAUSE_MOST 300000u /* ms */
+#endif
 /* ms that an answer is waited for at most; till then a caller may send it again by itself. */
 #define ATTEMPT_DEADLINE 90000u
 /* ms after which a request is nowhere any more: a host drops those that are not whole within a
  * minute. */
+#ifndef ATTEMPT_SETTLED
 #define ATTEMPT_SETTLED (ATTEMPT_DEADLINE + 90000u)
+#endif
 
 enum attempt_outcome {
 	ATTEMPT_DONE,

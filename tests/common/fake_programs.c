@@ -315,7 +315,7 @@ static int carry_out(struct hypervisor *hypervisor, const struct command *comman
 			end(hypervisor, STATUS_POWERED_OFF, 0);
 		return 0;
 	case COMMAND_RESET:
-		return -ENOSYS;
+		return is(hypervisor, "GENTLE") ? 0 : -ENOSYS;
 	case COMMAND_KILL:
 		end(hypervisor, STATUS_KILLED, 1);
 		return 0;

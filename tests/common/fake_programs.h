@@ -10,6 +10,7 @@
 /*
  * First word of the kernel file:
  *   GOOD  boots, lets go of cards at once, powers off when asked to
+ *   GENTLE as GOOD, and can be reset
  *   STUBBORN  lets go of nothing, does not listen to the power button, stays when the pipe closes
  *   BAD   says that the kernel is none
  *   WORDS ends with exit code 3 and last words

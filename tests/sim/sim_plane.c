@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Planes are killed between any two steps, come back with what was stored, and sometimes do not
- *know that they have a successor. People change what they want meanwhile. Then all is calm, and it
- *has to become as it is wanted.
+ * know that they have a successor. People change what they want meanwhile. Then there is no plane
+ * for an hour, in which what runs goes on. Then all is calm, and it has to become as it is wanted.
  *
  *	sim_plane [SEED [COUNT]]   one seed is shown as it goes
  */
@@ -15,6 +15,8 @@
 
 #define SEEDS	       120u
 #define CHAOS_MS       (15 * 60000u)
+#define ABSENCE_MS     (60 * 60000u)
+#define SETTLE_MS      (2 * DELAY_MOST) /* what is still on its way has arrived */
 #define CALM_MS	       (20 * 60000u)
 #define EVIDENCE_LASTS 120000u
 #define SILENCE	       20000u
@@ -304,6 +306,50 @@ static void turn_sim(struct sim *sim)
 		turn_plane(sim, &sim->planes[i]);
 }
 
+/* ---- no plane at all ---- */
+
+static void go_on(struct sim *sim, uint64_t ms, bool disturbed)
+{
+	for (uint64_t end = sim->world.now + ms; sim->world.now < end;) {
+		sim->world.now += TICK;
+		if (disturbed)
+			world_disturb(&sim->world);
+		world_turn(&sim->world);
+	}
+}
+
+/* What runs runs on; nobody has done anything to it. */
+static void check_goes_on(struct sim *sim, const struct host before[HOSTS])
+{
+	for (unsigned i = 0; i < HOSTS; i++) {
+		for (unsigned j = 0; j < INSTANCES; j++) {
+			const struct unit *was = &before[i].units[j];
+			const struct unit *unit = &sim->world.hosts[i].units[j];
+
+			if (was->state == RUNNING &&
+			    (unit->state != RUNNING || unit->cards != was->cards ||
+			     unit->resets != was->resets))
+				world_fail(&sim->world, "instance %u did not run on: it is %s", j,
+					   unit_name(unit->state));
+		}
+	}
+}
+
+/* An hour: hosts forget meanwhile what they were asked (REMEMBERED_MS). In every other one they
+ * break as before. */
+static void be_absent(struct sim *sim, bool disturbed)
+{
+	static struct host before[HOSTS];
+
+	for (unsigned i = 0; i < PLANES; i++)
+		sim->planes[i].lives = false;
+	go_on(sim, SETTLE_MS, disturbed);
+	memcpy(before, sim->world.hosts, sizeof(before));
+	go_on(sim, ABSENCE_MS, disturbed);
+	if (!disturbed)
+		check_goes_on(sim, before);
+}
+
 static bool run(struct sim *sim, uint64_t seed, bool trace)
 {
 	struct counts counts = sim->counts;
@@ -314,6 +360,8 @@ static bool run(struct sim *sim, uint64_t seed, bool trace)
 	end = sim->world.now + CHAOS_MS;
 	while (sim->world.now < end && !sim->world.failure[0])
 		turn_sim(sim);
+	if (!sim->world.failure[0])
+		be_absent(sim, seed % 2);
 	calm_down(sim);
 	end = sim->world.now + CALM_MS;
 	while (sim->world.now < end && !sim->world.failure[0])
