@@ -51,8 +51,8 @@ void api_asked_show(void *context, const struct control_answer *answer, const st
 	free(asked);
 }
 
-void api_ask(struct plane *plane, const struct route_request *request, const char *host,
-	     struct control_request *question, call_done_fn done)
+void api_ask_within(struct plane *plane, const struct route_request *request, const char *host,
+		    struct control_request *question, unsigned seconds, call_done_fn done)
 {
 	struct api_asked *asked = calloc(1, sizeof(*asked));
 	struct error error = {0};
@@ -63,8 +63,7 @@ void api_ask(struct plane *plane, const struct route_request *request, const cha
 		asked->request = *request;
 		snprintf(asked->host, sizeof(asked->host), "%s", host);
 		snprintf(asked->who, sizeof(asked->who), "%s", request->caller->name);
-		ret = hosts_ask(plane->hosts, asked->host, question, ASK_SECONDS, done, asked,
-				&error);
+		ret = hosts_ask(plane->hosts, asked->host, question, seconds, done, asked, &error);
 	}
 	if (ret < 0) {
 		free(asked);
@@ -72,4 +71,10 @@ void api_ask(struct plane *plane, const struct route_request *request, const cha
 		return;
 	}
 	http_hold(request->exchange, on_gone, asked);
+}
+
+void api_ask(struct plane *plane, const struct route_request *request, const char *host,
+	     struct control_request *question, call_done_fn done)
+{
+	api_ask_within(plane, request, host, question, ASK_SECONDS, done);
 }
