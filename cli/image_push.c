@@ -78,6 +78,17 @@ static int describe_part(struct push *push, json_t *body, size_t part, struct er
 	return 0;
 }
 
+/* Which disk is nvme0n1 is not sure where there are several (Linux 6.2 and newer probe them at
+ * once), but only an initrd can look for another name. */
+static json_t *command_line(const json_t *facts)
+{
+	const char *uuid = item_text(facts, NULL, "uuid");
+
+	if (strlen(uuid) < 2 || !json_object_get(facts, "initrd"))
+		return json_sprintf("console=ttyS0 root=%s rw", item_text(facts, NULL, "root"));
+	return json_sprintf("console=ttyS0 root=UUID=%s rw", uuid);
+}
+
 /* The caller's. */
 static json_t *describe(struct push *push, struct error *error)
 {
@@ -88,10 +99,8 @@ static json_t *describe(struct push *push, struct error *error)
 
 	if (!facts)
 		return NULL;
-	body = json_pack(
-		"{s:s, s:o}", "name", push->name, "command_line",
-		line ? json_string(line)
-		     : json_sprintf("console=ttyS0 root=%s rw", item_text(facts, NULL, "root")));
+	body = json_pack("{s:s, s:o}", "name", push->name, "command_line",
+			 line ? json_string(line) : command_line(facts));
 	json_decref(facts);
 	for (size_t i = 0; i < PARTS && !result; i++)
 		result = open_part(push, folder, i, error);
