@@ -17,7 +17,7 @@ static void print_event(const json_t *event)
 	const char *who = item_text(event, NULL, "who");
 	char raw[EVENT_LINE], line[EVENT_LINE];
 
-	snprintf(raw, sizeof(raw), "%.40s  %-10.40s %-24.120s %.500s%s%.80s%s",
+	snprintf(raw, sizeof(raw), "%.40s  %-12.40s %-24.120s %.500s%s%.80s%s",
 		 item_text(event, NULL, "time"), item_text(event, NULL, "kind"),
 		 item_text(event, NULL, "object"), item_text(event, NULL, "text"),
 		 *who == '-' ? "" : " (", *who == '-' ? "" : who, *who == '-' ? "" : ")");
