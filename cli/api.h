@@ -58,6 +58,8 @@ int api_tell(struct api_answer *answer);
  */
 int api_ask(struct api *api, const char *method, const char *path, json_t *body, json_t **answer,
 	    struct error *error);
+int api_ask_within(struct api *api, const char *method, const char *path, json_t *body,
+		   unsigned seconds, json_t **answer, struct error *error);
 
 /* "/v1/KIND/NAME" with "/MORE" behind it if that is not NULL; CLI_USAGE if nothing has such a name.
  */

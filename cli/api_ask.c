@@ -44,7 +44,14 @@ int api_tell(struct api_answer *answer)
 int api_ask(struct api *api, const char *method, const char *path, json_t *body, json_t **answer,
 	    struct error *error)
 {
-	const struct api_request request = {.method = method, .path = path, .body = body};
+	return api_ask_within(api, method, path, body, API_ANSWER_SECONDS, answer, error);
+}
+
+int api_ask_within(struct api *api, const char *method, const char *path, json_t *body,
+		   unsigned seconds, json_t **answer, struct error *error)
+{
+	const struct api_request request = {
+		.method = method, .path = path, .body = body, .seconds = seconds};
 	struct api_answer got = {0};
 	int result = api_try(api, &request, &got, error);
 

@@ -9,6 +9,8 @@
 #include "item.h"
 #include "table.h"
 
+#define UPDATE_SECONDS 660u /* longer than the plane waits */
+
 static int host_add(struct api *api, const struct invocation *call, struct error *error)
 {
 	json_t *body =
@@ -183,6 +185,24 @@ static int host_release(struct api *api, const struct invocation *call, struct e
 	return result;
 }
 
+static int host_update(struct api *api, const struct invocation *call, struct error *error)
+{
+	bool alone = options_value(call, "controller");
+	json_t *body = alone ? json_pack("{s:s}", "part", "controller") : json_object(),
+	       *done = NULL;
+	char path[API_PATH_MAX];
+	int result = api_path(path, "hosts", call->operands[0], "update", error);
+
+	if (!result)
+		result = api_ask_within(api, "POST", path, body, UPDATE_SECONDS, &done, error);
+	if (!result && !item_print_json(call, done))
+		printf("host %s runs %s\n", call->operands[0],
+		       alone ? "a new controller" : "the release that is installed there");
+	json_decref(body);
+	json_decref(done);
+	return result;
+}
+
 static int host_remove(struct api *api, const struct invocation *call, struct error *error)
 {
 	static const struct item_deletion deletion = {"hosts", NULL, "host", "forgotten"};
@@ -192,6 +212,10 @@ static int host_remove(struct api *api, const struct invocation *call, struct er
 
 static const struct option_spec add_options[] = {
 	{"label", "NAME=VALUE", "may be repeated; where instances go can depend on it"},
+};
+
+static const struct option_spec update_options[] = {
+	{"controller", NULL, "that alone, also if it is the same program"},
 };
 
 static const struct option_spec show_options[] = {
@@ -227,6 +251,14 @@ const struct verb host_verbs[] = {
 	 .operand_count = 2,
 	 .summary = "Takes a host out of quarantine: the reason is kept.",
 	 .ask = host_release},
+	{.noun = "host",
+	 .name = "update",
+	 .operands = "NAME",
+	 .operand_count = 1,
+	 .summary = "Moves a host to the release that is installed on it, while its guests run.",
+	 .options = update_options,
+	 .option_count = ARRAY_LEN(update_options),
+	 .ask = host_update},
 	{.noun = "host",
 	 .name = "remove",
 	 .operands = "NAME",

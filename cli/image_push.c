@@ -90,6 +90,17 @@ static int describe_parts(struct push *push, json_t *body, struct error *error)
 	return result;
 }
 
+/* Which disk is nvme0n1 is not sure where there are several (Linux 6.2 and newer probe them at
+ * once), but only an initrd can look for another name. */
+static json_t *command_line(const json_t *facts)
+{
+	const char *uuid = item_text(facts, NULL, "uuid");
+
+	if (strlen(uuid) < 2 || !json_object_get(facts, "initrd"))
+		return json_sprintf("console=ttyS0 root=%s rw", item_text(facts, NULL, "root"));
+	return json_sprintf("console=ttyS0 root=UUID=%s rw", uuid);
+}
+
 /* *body is the caller's in any case. */
 static int describe(struct push *push, json_t **body, struct error *error)
 {
@@ -99,10 +110,8 @@ static int describe(struct push *push, json_t **body, struct error *error)
 
 	if (!facts)
 		return -ENOENT;
-	*body = json_pack(
-		"{s:s, s:o}", "name", push->name, "command_line",
-		line ? json_string(line)
-		     : json_sprintf("console=ttyS0 root=%s rw", item_text(facts, NULL, "root")));
+	*body = json_pack("{s:s, s:o}", "name", push->name, "command_line",
+			  line ? json_string(line) : command_line(facts));
 	json_decref(facts);
 	result = item_take_labels(push->call, "label", "labels", *body, error);
 	return result ? result : describe_parts(push, *body, error);

@@ -140,7 +140,7 @@ static const struct option_spec pushed_option[] = {
 
 static const struct option_spec push_options[] = {
 	{"as", "NAME", "what the plane calls it, if not the same"},
-	{"command-line", "TEXT", "of the kernel, if not: console=ttyS0 root=DEVICE rw"},
+	{"command-line", "TEXT", "of the kernel, if not: console=ttyS0 root=UUID=... rw"},
 	{"label", "NAME=VALUE", "may be repeated"},
 };
 

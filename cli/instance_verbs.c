@@ -181,7 +181,10 @@ static int instance_terminate(struct api *api, const struct invocation *call, st
 	if (result || !waits)
 		return result;
 	result = api_path(path, "instances", call->operands[0], NULL, error);
-	return result ? result : wait_for(api, &wait, error);
+	result = result ? result : wait_for(api, &wait, error);
+	if (!result && !options_value(call, "json"))
+		printf("instance %s is gone\n", call->operands[0]);
+	return result;
 }
 
 static const struct option_spec run_options[] = {

@@ -19,6 +19,7 @@ const struct route plane_routes[] = {
 	{HTTP_DELETE, "/v1/hosts/{name}", AUTH_ADMIN, api_hosts_remove},
 	{HTTP_GET, "/v1/hosts/{name}/evidence", AUTH_READER, api_hosts_evidence},
 	{HTTP_POST, "/v1/hosts/{name}/release", AUTH_ADMIN, api_hosts_release},
+	{HTTP_POST, "/v1/hosts/{name}/update", AUTH_ADMIN, api_hosts_update},
 	{HTTP_GET, "/v1/hosts/{name}/audit", AUTH_ADMIN, api_hosts_audit},
 	{HTTP_GET, "/v1/hosts/{name}/instances", AUTH_READER, api_hosts_instances},
 	{HTTP_GET, "/v1/instances", AUTH_READER, api_instances_list},

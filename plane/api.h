@@ -96,6 +96,9 @@ struct api_asked {
 /* Sends it, or answers why not. `done` has a struct api_asked, which is free() by it. */
 void api_ask(struct plane *plane, const struct route_request *request, const char *host,
 	     struct control_request *question, call_done_fn done);
+/* The same, of what takes its time. */
+void api_ask_within(struct plane *plane, const struct route_request *request, const char *host,
+		    struct control_request *question, unsigned seconds, call_done_fn done);
 /* Of a yes, the caller's; or NULL: it is answered. */
 json_t *api_asked_result(const struct api_asked *asked, const struct control_answer *answer,
 			 const struct error *error);
@@ -109,6 +112,7 @@ void api_hosts_one(void *plane, const struct route_request *request);
 void api_hosts_remove(void *plane, const struct route_request *request);
 void api_hosts_evidence(void *plane, const struct route_request *request);
 void api_hosts_release(void *plane, const struct route_request *request);
+void api_hosts_update(void *plane, const struct route_request *request);
 void api_hosts_audit(void *plane, const struct route_request *request);
 void api_hosts_instances(void *plane, const struct route_request *request);
 void api_instances_add(void *plane, const struct route_request *request);

@@ -60,8 +60,8 @@ static bool is_busy(struct plane *plane, const char *host)
 	return room && room <= ROOM_OF_OTHERS;
 }
 
-void api_ask(struct plane *plane, const struct route_request *request, const char *host,
-	     struct control_request *question, call_done_fn done)
+void api_ask_within(struct plane *plane, const struct route_request *request, const char *host,
+		    struct control_request *question, unsigned seconds, call_done_fn done)
 {
 	struct api_asked *asked = calloc(1, sizeof(*asked));
 	struct error error = {0};
@@ -75,8 +75,7 @@ void api_ask(struct plane *plane, const struct route_request *request, const cha
 		asked->request = *request;
 		snprintf(asked->host, sizeof(asked->host), "%s", host);
 		snprintf(asked->who, sizeof(asked->who), "%s", request->caller->name);
-		ret = hosts_ask(plane->hosts, asked->host, question, ASK_SECONDS, done, asked,
-				&error);
+		ret = hosts_ask(plane->hosts, asked->host, question, seconds, done, asked, &error);
 	}
 	if (ret < 0) {
 		free(asked);
@@ -84,4 +83,10 @@ void api_ask(struct plane *plane, const struct route_request *request, const cha
 		return;
 	}
 	http_hold(request->exchange, on_gone, asked);
+}
+
+void api_ask(struct plane *plane, const struct route_request *request, const char *host,
+	     struct control_request *question, call_done_fn done)
+{
+	api_ask_within(plane, request, host, question, ASK_SECONDS, done);
 }

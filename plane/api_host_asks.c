@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What hosts tell as it is: nothing of it is kept here. */
+/* What hosts tell as it is, and do without the plane's keeping anything of it. */
 #include <string.h>
 
 #include "api.h"
 
-#define INSTANCES "instances"
+#define INSTANCES      "instances"
+#define PART_MOST      16u
+#define UPDATE_SECONDS 600u /* 64 instances, one part after the other */
 
 /* Into a value of a question; what is not there is 0. */
 static int take_number(const struct http_exchange *exchange, const char *name,
@@ -38,6 +40,27 @@ void api_hosts_instances(void *context, const struct route_request *request)
 
 	question.values[0] = (struct control_value){.given = true, .number = 1}; /* counters */
 	api_ask(context, request, request->match->names[0], &question, api_asked_show);
+}
+
+void api_hosts_update(void *context, const struct route_request *request)
+{
+	static const char *const known[] = {"part", NULL};
+	struct control_request question = {.verb = control_verb_find("update-host", 11)};
+	struct problem problem = {0};
+	const char *part = NULL;
+	json_t *body = json_in_body(request->exchange, &problem);
+
+	if (!body || json_in_members(body, "", known, &problem) < 0 ||
+	    json_in_text(body, "", "part", false, PART_MOST, &part, &problem) < 0) {
+		http_answer_problem(request->exchange, &problem);
+	} else {
+		if (part)
+			question.values[0] = (struct control_value){
+				.given = true, .text = part, .length = strlen(part)};
+		api_ask_within(context, request, request->match->names[0], &question,
+			       UPDATE_SECONDS, api_asked_show);
+	}
+	json_decref(body);
 }
 
 static int ask_console(struct plane *plane, const struct route_request *request, const json_t *doc,

@@ -68,6 +68,7 @@ static void link_entry(struct fleet *fleet, struct entry *entry)
 	*uid = entry;
 	entry->next = fleet->entries;
 	fleet->entries = entry;
+	fleet->counts[entry->kind]++;
 }
 
 static void unlink_entry(struct fleet *fleet, struct entry *entry)
@@ -85,6 +86,7 @@ static void unlink_entry(struct fleet *fleet, struct entry *entry)
 	while (*at != entry)
 		at = &(*at)->next;
 	*at = entry->next;
+	fleet->counts[entry->kind]--;
 }
 
 size_t fleet_total(const struct fleet *fleet, const char *kind)

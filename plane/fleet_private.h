@@ -102,6 +102,7 @@ struct fleet {
 	struct entry *names[FLEET_KINDS][FLEET_BUCKETS], *uids[FLEET_KINDS][FLEET_BUCKETS];
 	struct holding *holdings[FLEET_BUCKETS];
 	struct entry *entries, *cursor; /* all; the next of the pass over them that is under way */
+	size_t counts[FLEET_KINDS];
 	struct fleet_host *hosts;
 	uint64_t soonest; /* of all that are due */
 	bool opening;

@@ -15,7 +15,7 @@ _karuta() {
 	1) words='init host instance volume snapshot key events audit top token login image file --help --version' ;;
 	2)
 		case ${COMP_WORDS[1]} in
-		host) words='add list show release remove' ;;
+		host) words='add list show release update remove' ;;
 		instance) words='run list show console stop start reboot terminate' ;;
 		volume) words='create attach detach resize delete restore list show' ;;
 		snapshot) words='create list show delete' ;;
@@ -50,6 +50,7 @@ _karuta() {
 			case $verb in
 			'host add') words='--label --json --plane' ;;
 			'host show') words="$(_karuta_names host) --evidence --json --plane" ;;
+			'host update') words="$(_karuta_names host) --controller --json --plane" ;;
 			'host release' | 'host remove') words="$(_karuta_names host) --json --plane" ;;
 			'instance run') words='--image --memory --cpus --whole-cores --root --volume --kernel --initrd --command-line --host --host-label --label --restart --wait --no-wait --json --plane' ;;
 			'instance console') words="$(_karuta_names instance) --follow --json --plane" ;;

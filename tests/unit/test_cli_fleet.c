@@ -139,6 +139,7 @@ static void an_image_is_pushed(void **state)
 				"printf data >>root.img && echo "
 				"'{\"name\": \"local\", \"origin\": \"built\", \"created\": \"T\", "
 				"\"size\": 2097156, \"sector\": 4096, \"root\": \"/dev/nvme0n1\", "
+				"\"uuid\": \"89f7-30d0\", "
 				"\"sha256\": {}}' >image.json"),
 			 0);
 	assert_int_equal(karuta("image push none --as im"), 1);
@@ -154,9 +155,15 @@ static void an_image_is_pushed(void **state)
 			"\"},\"root\":{\"size\":2097156,\"sha384\":\"" ROOT_SHA384 "\"}}"));
 	assert_int_equal(times("\r\n\r\nKERNEL"), 2);
 	assert_int_equal(times("\r\n\r\ndata"), 2);
-	/* Another one of that name is not touched. */
+	assert_false(has(requests, "root=UUID"));
+	/* Another one of that name is not touched; with an initrd the root is found by what it is.
+	 */
+	assert_int_equal(system("cd images/local && printf INITRD >initrd && "
+				"sed -i 's/\"root\"/\"initrd\": \"i\", &/' image.json"),
+			 0);
 	assert_int_equal(karuta("image push local --as im"), 1);
 	assert_true(has(err, "karuta: there is one"));
+	assert_true(has(requests, "console=ttyS0 root=UUID=89f7-30d0 rw"));
 }
 
 static void images_are_of_the_machine_or_of_the_plane(void **state)

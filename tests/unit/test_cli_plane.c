@@ -245,6 +245,7 @@ static void terminate_waits_until_it_is_gone(void **state)
 	(void)state;
 	begin(answers);
 	assert_int_equal(karuta("instance terminate web --volumes --wait"), 0);
+	assert_string_equal(out, "instance web is gone\n");
 	assert_int_equal(times("GET "), 2);
 }
 

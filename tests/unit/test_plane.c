@@ -140,6 +140,19 @@ static void what_a_host_tells_is_passed_on(void **state)
 	assert_true(says("404"));
 }
 
+static void a_host_is_updated(void **state)
+{
+	(void)state;
+	await_host("unattested");
+	assert_int_equal(ADMIN("POST", "/v1/hosts/h1/update", BODY("{\"part\": \"controller\"}")),
+			 0);
+	assert_int_equal(ADMIN("POST", "/v1/hosts/h1/update", BODY("{}")), 0);
+	assert_int_equal(ADMIN("POST", "/v1/hosts/h1/update", BODY("{\"part\": \"cellar\"}")), 22);
+	assert_true(says("must be controller"));
+	assert_int_equal(ADMIN("POST", "/v1/hosts/none/update", BODY("{}")), 22);
+	await_host("unattested");
+}
+
 static void a_quarantine_is_seen_and_ended(void **state)
 {
 	(void)state;
@@ -227,6 +240,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_makes_no_sense_is_named),
 		cmocka_unit_test(who_may_not_is_refused),
 		cmocka_unit_test(what_a_host_tells_is_passed_on),
+		cmocka_unit_test(a_host_is_updated),
 		cmocka_unit_test(a_quarantine_is_seen_and_ended),
 		cmocka_unit_test(events_are_watched),
 		cmocka_unit_test(the_api_is_what_is_written),
