@@ -166,8 +166,37 @@ static void link_holders(struct fleet *fleet, struct entry *volume)
 
 /* ---- who is due ---- */
 
+static void put_now(struct fleet *fleet, struct entry *entry)
+{
+	if (entry->is_now)
+		return;
+	entry->is_now = true;
+	entry->next_now = NULL;
+	*fleet->now_end = entry;
+	fleet->now_end = &entry->next_now;
+}
+
+static void take_now(struct fleet *fleet, struct entry *entry)
+{
+	struct entry **at = &fleet->now;
+
+	if (!entry->is_now)
+		return;
+	while (*at != entry)
+		at = &(*at)->next_now;
+	*at = entry->next_now;
+	if (!*at)
+		fleet->now_end = at;
+	entry->is_now = false;
+}
+
+/* What is due now is most of it, and not to be looked for among all. */
 void fleet_due(struct entry *entry, uint64_t at)
 {
+	if (!at) {
+		put_now(entry->fleet, entry);
+		return;
+	}
 	entry->due = min_u64(entry->due, at);
 	entry->fleet->soonest = min_u64(entry->fleet->soonest, at);
 }
@@ -205,6 +234,7 @@ static void free_entry(struct fleet *fleet, struct entry *entry)
 	let_go(fleet, &entry->wanted);
 	let_go(fleet, &entry->bound);
 	fleet_put_on(entry, NULL);
+	take_now(fleet, entry);
 	unlink_entry(fleet, entry);
 	if (fleet->cursor == entry)
 		fleet->cursor = entry->next;
@@ -455,6 +485,7 @@ int fleet_open(const struct fleet_setup *setup, struct fleet **fleet, struct err
 		return error_set(error, ENOMEM, "out of memory");
 	made->setup = *setup;
 	made->soonest = FLEET_NEVER;
+	made->now_end = &made->now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	made->offset = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 -
 		       (int64_t)(os_now() / NS_PER_MS);
@@ -491,6 +522,14 @@ static void turn_entry(struct entry *entry, uint64_t now)
 		fleet_turn_volume(entry, now);
 }
 
+static void turn_first(struct fleet *fleet, uint64_t now)
+{
+	struct entry *entry = fleet->now;
+
+	take_now(fleet, entry);
+	turn_entry(entry, now);
+}
+
 /* One pass over all, which may take several turns. A turn of an entry may free any, its own too. */
 static void turn_next(struct fleet *fleet, uint64_t now)
 {
@@ -513,8 +552,11 @@ int fleet_turn(struct fleet *fleet)
 	uint64_t begun = fleet_now(fleet), now = begun, pause;
 
 	fleet_hosts_turn(fleet, now);
-	while (fleet->cursor || fleet->soonest <= now) {
-		turn_next(fleet, now);
+	while (fleet->now || fleet->cursor || fleet->soonest <= now) {
+		if (fleet->now)
+			turn_first(fleet, now);
+		if (fleet->cursor || fleet->soonest <= now)
+			turn_next(fleet, now);
 		now = fleet_now(fleet);
 		if (now - begun >= TURN_MS)
 			return 0;

@@ -77,6 +77,8 @@ struct entry {
 
 	unsigned step; /* that an answer is waited for of; 0: none */
 	uint32_t number;
+	struct entry *next_now;
+	bool is_now;			/* it is due, whatever the time is */
 	uint64_t due;			/* ms; FLEET_NEVER: when something changes */
 	char refusal[FLEET_REASON_MAX]; /* what its host has said to the last step */
 	char nowhere[FLEET_REASON_MAX]; /* why no host fits; "": one does */
@@ -103,8 +105,9 @@ struct fleet {
 	struct holding *holdings[FLEET_BUCKETS];
 	struct entry *entries, *cursor; /* all; the next of the pass over them that is under way */
 	size_t counts[FLEET_KINDS];
+	struct entry *now, **now_end;	/* those that are due now, the first that was first */
 	struct fleet_host *hosts;
-	uint64_t soonest; /* of all that are due */
+	uint64_t soonest; /* of all that are due at a time */
 	bool opening;
 };
 
@@ -113,6 +116,7 @@ struct fleet {
 struct entry *fleet_find(const struct fleet *fleet, enum fleet_kind kind, const char *name);
 struct entry *fleet_find_uid(const struct fleet *fleet, enum fleet_kind kind,
 			     const uint8_t uid[ATTEMPT_UID_SIZE]);
+/* 0: now. */
 void fleet_due(struct entry *entry, uint64_t at);
 /* Itself, and all that decide by what is known of it. */
 void fleet_touch(struct entry *entry);
