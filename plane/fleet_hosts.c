@@ -197,6 +197,8 @@ uint64_t fleet_hosts_turn(struct fleet *fleet, uint64_t now)
 	for (struct fleet_host *host = fleet->hosts; host; host = host->next) {
 		uint64_t pause = host->look ? FLEET_LOOK_MS : FLEET_LIST_MS;
 
+		if (!host->entries)
+			continue;
 		if (!host->asking && now - host->asked >= pause)
 			ask(fleet, host, now);
 		else if (!host->asking)

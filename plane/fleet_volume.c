@@ -9,6 +9,7 @@
 
 #define ROOM_MS	 50u
 #define IMAGE_MS 250u
+#define COPY_MS	 1000u /* until it is looked again whether a copy was made */
 
 struct entry *fleet_holder(const struct entry *volume)
 {
@@ -149,12 +150,37 @@ static void remove_it(struct entry *entry)
 	fleet_commit(fleet, &batch, entry);
 }
 
+/* Whoever has asked for a copy may delete what it is of the moment that is answered. */
+static const struct entry *copy_under_way(const struct entry *source)
+{
+	for (const struct entry *entry = source->fleet->entries; entry; entry = entry->next) {
+		if (entry->kind != FLEET_INSTANCE && !entry->broken && !entry->volume_want.gone &&
+		    entry->volume_record.state == VOLUME_CREATING &&
+		    !strcmp(doc_text(entry->doc, "spec.source"), source->uid_text))
+			return entry;
+	}
+	return NULL;
+}
+
+static bool is_copied(struct entry *entry, uint64_t now)
+{
+	const struct entry *copy = copy_under_way(entry);
+
+	if (!copy)
+		return false;
+	snprintf(entry->refusal, sizeof(entry->refusal), "%s is to be a copy of it first",
+		 copy->name);
+	fleet_due(entry, now + COPY_MS);
+	return true;
+}
+
 /* Last: the entry may not be there any more afterwards. */
 static void carry_out(struct entry *entry, struct volume_decision decision, uint64_t now)
 {
 	if (decision.step == VOLUME_REMOVE)
 		remove_it(entry);
-	else if (decision.step == VOLUME_CREATE && !has_source(entry, now))
+	else if ((decision.step == VOLUME_CREATE && !has_source(entry, now)) ||
+		 (decision.step == VOLUME_DELETE && is_copied(entry, now)))
 		fleet_show_state(entry, entry->refusal, now);
 	else if (decision.step == VOLUME_NOTHING || decision.step == VOLUME_WAIT ||
 		 decision.step == VOLUME_LOOK)

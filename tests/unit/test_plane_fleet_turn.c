@@ -440,11 +440,6 @@ static void without_all_documents_there_is_no_fleet(void **state)
 
 /* ---- volumes ---- */
 
-static void want_again(const char *name)
-{
-	store("volumes", stored("volumes", name));
-}
-
 static void of_an_image_whose_key_is_gone_it_can_be_deleted(void **state)
 {
 	json_t *doc;
@@ -472,21 +467,15 @@ static void of_an_image_whose_key_is_gone_it_can_be_deleted(void **state)
 
 static void a_copy_whose_source_is_gone_can_be_deleted(void **state)
 {
+	struct doc_batch batch = DOC_BATCH_NONE;
+
 	(void)state;
 	have_volume("data");
 	make_volume("copy", "data");
 	pass(100);
 	lose("copy-volume");
-	/* Not before it is asked for again. */
-	verdict.reachable = false;
-	delete_volume("data");
-	pass(100);
-	verdict.reachable = true;
-	want_again("data");
-	pass(100);
-	answer("delete-volume", 0, "");
-	pass(100);
-	assert_false(exists("volumes", "data"));
+	doc_put(&batch, "volumes", "data", NULL, STORE_ANY);
+	assert_int_equal(doc_commit(&batch, plane_store, NULL, &error), 0);
 	delete_volume("copy");
 	pass(3000);
 	answer("copy-volume", ENOENT, "there is no such file");
@@ -494,6 +483,26 @@ static void a_copy_whose_source_is_gone_can_be_deleted(void **state)
 	answer("delete-volume", ENOENT, "there is no such file");
 	pass(100);
 	assert_false(exists("volumes", "copy"));
+}
+
+static void what_is_to_be_copied_is_deleted_afterwards(void **state)
+{
+	(void)state;
+	have_volume("data");
+	room = 0;
+	make_volume("copy", "data");
+	delete_volume("data");
+	pass(2000);
+	assert_non_null(strstr(TEXT("volumes", "data"), "copy is to be a copy of it"));
+	room = 6;
+	pass(100);
+	assert_null(asked("delete-volume"));
+	answer("copy-volume", 0, "");
+	pass(2000);
+	answer("delete-volume", 0, "");
+	pass(100);
+	assert_false(exists("volumes", "data"));
+	assert_string_equal(STATE("volumes", "copy"), "available");
 }
 
 /* ---- both ---- */
@@ -634,6 +643,7 @@ int main(void)
 		TEST(of_an_image_whose_key_is_gone_it_can_be_deleted),
 		TEST(of_one_that_cannot_be_read_no_volume_is_taken),
 		TEST(what_was_on_a_host_that_is_removed_can_go),
+		TEST(what_is_to_be_copied_is_deleted_afterwards),
 		TEST(a_copy_whose_source_is_gone_can_be_deleted),
 	};
 
