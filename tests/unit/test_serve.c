@@ -279,7 +279,7 @@ static void a_request_is_carried_out_once(void **state)
 	assert_int_equal(CALL("operator", "%s kill i", id), 1);
 	assert_true(says("its identifier was that of another request before"));
 	assert_int_equal(CALL("operator", "--json %s kill i", id), 1);
-	assert_true(says("76"));
+	assert_true(says("\"code\": 76"));
 	assert_int_equal(CALL("other", "%s attach i n.json", id), 0);
 	assert_int_equal(CALL("reader", "status i"), 0);
 	assert_true(says("attached"));
