@@ -101,7 +101,8 @@ static unsigned lacks(const struct place_host *host, const struct place_want *wa
 		bits |= 1u << LACK_CPUS;
 	if (want->whole_cores && cores_left(host) < cores_wanted(host, want))
 		bits |= 1u << LACK_CORES;
-	if (host->instances >= host->instances_most)
+	/* A volume takes no instance's place. */
+	if (want->memory && host->instances >= host->instances_most)
 		bits |= 1u << LACK_ROOM;
 	return bits;
 }

@@ -167,6 +167,9 @@ static void there_is_room_for_so_many_instances(void **state)
 	hosts[0].instances = 64;
 	assert_int_equal(choose(hosts, 1, &want), -1);
 	assert_string_equal(why, "1 host: 1 has no room for another instance");
+	/* A volume is none. */
+	want = (struct place_want){.host = "a"};
+	assert_int_equal(choose(hosts, 1, &want), 0);
 }
 
 static void more_cards_than_slots_fit_nowhere(void **state)
