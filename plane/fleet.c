@@ -14,7 +14,7 @@
 #include "list.h"
 #include "os/clock.h"
 
-#define TURN_MS	 20u   /* clients are to have their turn as well */
+#define TURN_MS	 5u    /* clients are to have their turn as well */
 #define RETRY_MS 1000u /* what could not be stored */
 #define PAUSE_MS 1000u /* at most, between two turns */
 
