@@ -14,7 +14,7 @@
 #include "list.h"
 #include "os/clock.h"
 
-#define TURN_MS	 20u   /* clients are to have their turn as well */
+#define TURN_MS	 5u    /* clients are to have their turn as well */
 #define RETRY_MS 1000u /* what could not be stored */
 #define PAUSE_MS 1000u /* at most, between two turns */
 
@@ -295,6 +295,10 @@ static void decode(struct fleet *fleet, struct entry *entry)
 	}
 	if (entry->kind != FLEET_INSTANCE)
 		link_holders(fleet, entry);
+	/* They are there decoded, and are a third of the memory of a document. */
+	json_object_del(entry->doc, "want");
+	json_object_del(entry->doc, "record");
+	json_object_del(entry->doc, "writer");
 }
 
 static struct entry *make_entry(struct fleet *fleet, enum fleet_kind kind, const json_t *doc)
@@ -383,7 +387,8 @@ json_t *fleet_with_instance(const struct entry *entry, const struct instance_rec
 {
 	json_t *doc = with(entry);
 
-	if (doc && instance_record_write(doc, record) == 0)
+	if (doc && instance_want_write(doc, &entry->instance_want) == 0 &&
+	    instance_record_write(doc, record) == 0)
 		return doc;
 	json_decref(doc);
 	return NULL;
@@ -393,7 +398,8 @@ json_t *fleet_with_volume(const struct entry *entry, const struct volume_record 
 {
 	json_t *doc = with(entry);
 
-	if (doc && volume_record_write(doc, record) == 0)
+	if (doc && volume_want_write(doc, &entry->volume_want) == 0 &&
+	    volume_record_write(doc, record) == 0)
 		return doc;
 	json_decref(doc);
 	return NULL;

@@ -82,6 +82,9 @@ static const char *const stored[] = {
 #define METADATA(name, uid)                                                                        \
 	"\"metadata\":{\"name\":\"" name "\",\"uid\":\"" uid                                       \
 	"\",\"created\":\"2026-01-01T00:00:00Z\",\"labels\":{}}"
+#define SHA384                                                                                     \
+	"000000000000000000000000000000000000000000000000"                                         \
+	"000000000000000000000000000000000000000000000000"
 #define WEB  "6f8214f04a7aadeded6044269f4857c2"
 #define DATA "4eb48dbf46fd12385f4e4f6f922af451"
 #define KEK  MEMORY_KEK
@@ -116,12 +119,12 @@ static const char *const others[][2] = {
 					 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 					 "AAAAAAAAAAAAAAA\"}"},
 	{"images/img",
-	 "{" METADATA(
-		 "img",
-		 "aeb48dbf46fd12385f4e4f6f922af451") ",\"spec\":{\"kernel\":{\"size\":"
-						     "4096,\"sha384\":\"00\"},\"root\":{\"size\":"
-						     "4096,\"sha384\":\"00\"}},\"status\":"
-						     "{\"state\":\"uploading\"}}"},
+	 "{" METADATA("img", "aeb48dbf46fd12385f4e4f6f922af451") ",\"spec\":{\"kernel\":{\"size\":"
+								 "4096,\"sha384\":\"" SHA384
+								 "\"},\"root\":{\"size\":"
+								 "4096,\"sha384\":\"" SHA384
+								 "\"}},\"status\":"
+								 "{\"state\":\"uploading\"}}"},
 };
 
 static void must(bool holds)

@@ -28,7 +28,16 @@
 #define OF_AN_ORIGIN 500u /* the plane allows 512 */
 #define DRIPPING     64u
 #define MORE_KIB     (64u << 10)
-#define SERVED_MS    2000
+#define SERVED_MS    10000 /* not speed: that nobody waits for who is slow */
+
+/* What a sanitizer takes is not the plane's. */
+#if defined(__has_feature)
+#define IS_SANITIZED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define IS_SANITIZED 1
+#else
+#define IS_SANITIZED 0
+#endif
 
 static struct rig rig;
 static struct https_client client;
@@ -229,7 +238,7 @@ static void ten_thousand_connections_harm_nobody(void **state)
 	more = rig_memory(&rig, "VmRSS") - before;
 	print_message("%u connections: %lu KiB more resident, slowest answer %.0f ms\n", count,
 		      more, slowest);
-	assert_true(more < MORE_KIB);
+	assert_true(IS_SANITIZED || more < MORE_KIB);
 	for (unsigned i = 0; i < count; i++)
 		close(fds[i]);
 	must_be_served();
