@@ -103,6 +103,8 @@ check "volume detach" karuta volume detach more --wait
 check "the guest sees it go" wait_for 30 misses "$serial"
 check "and again" karuta volume attach more web --wait
 
+echo "# the guest has been given its disks after $SECONDS s"
+
 # ---- kills ----
 serving() { pgrep -f '^karuta-controller serve --keeper'; }
 declare -A rests died
@@ -132,6 +134,7 @@ check "the plane serves again" wait_for 60 karuta host list
 check "the instance runs" wait_for 120 is instance web running
 seen=$(rounds)
 check "it writes (round ${seen:-0})" wait_for 120 further "${seen:-0}"
+echo "# it writes again after $SECONDS s"
 [ -z "$fio" ] || check "fio verified" eval "console | grep -a 'GUEST fio verified'"
 check "nothing was ever wrong there" eval "! console | grep -aiE -A 12 'wrong'"
 for volume in data more; do check "$volume is attached" wait_for 60 is volume $volume attached; done

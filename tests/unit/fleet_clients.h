@@ -342,8 +342,8 @@ static inline unsigned send_doubled(const struct asking *asking)
 	return statuses[0] && statuses[1] ? statuses[0] : 0;
 }
 
-/* With its key it is done once, however often it is sent. One that may have been done later than it
- * was refused is not known. */
+/* With its key it is done once, however often it is sent: one that was done before nobody has heard
+ * of it is not refused now. None of them is heard by the plane after the last. */
 static inline unsigned send_until_answered(struct client *client, const struct asking *asking)
 {
 	unsigned status = 0, tries = 0;
@@ -353,7 +353,7 @@ static inline unsigned send_until_answered(struct client *client, const struct a
 		usleep(50000);
 		status = send_whole(asking);
 	}
-	return result_of(status) == MODEL_DONE ? status : 0;
+	return status;
 }
 
 static inline unsigned send_somehow(struct client *client, const struct asking *asking)
