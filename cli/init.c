@@ -18,7 +18,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 
-#define PLANE_SECONDS 30u
+#define PLANE_SECONDS 120u
 #define PAUSE_MS      100u
 
 void init_say(const char *what, const char *format, ...)
