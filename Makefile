@@ -24,6 +24,7 @@ test:
 bench:
 	@tools/need build test bench
 	@$(MAKE) --no-print-directory all
+	@[ -d $(BUILD)/tests ] || meson setup --reconfigure $(BUILD)
 	@meson configure $(BUILD) -Dmeasuring=true
 	@ninja -C $(BUILD)
 	@tests/bench/run $(BENCH)

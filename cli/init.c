@@ -18,7 +18,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 
-#define PLANE_SECONDS 30u
+#define PLANE_SECONDS 120u
 #define PAUSE_MS      100u
 
 void init_say(const char *what, const char *format, ...)
@@ -166,13 +166,17 @@ static int await_plane(struct init *init, struct error *error)
 static int set_up_plane(struct init *init, struct error *error)
 {
 	char where[INIT_PATH];
+	bool answers = plane_answers(init);
 	int result;
 
-	if (plane_answers(init)) {
-		init_say("plane", "%s: runs", init->config.url);
+	if (answers && (!init->release_is_new || !init->plane_service.systemd)) {
+		init_say("plane", "%s: runs%s", init->config.url,
+			 init->release_is_new ? "; to know the release that is installed now it "
+						"has to be ended, and started by this again"
+					      : "");
 		return 0;
 	}
-	if (init_is_taken(init->plane_host, init->plane_port))
+	if (!answers && init_is_taken(init->plane_host, init->plane_port))
 		return error_set(error, EADDRINUSE,
 				 "%s: somebody else listens there, or a plane of another authority "
 				 "than %s\n        --listen ADDRESS:PORT chooses another",
@@ -198,6 +202,7 @@ static int set_up(struct init *init, struct error *error)
 	result = result ? result : init_make_folders(init, error);
 	if (!result)
 		init_say("folders", "%s, %s, %s", init->plane, init->etc, init->files);
+	result = result ? result : init_keep_release(init, error);
 	result = result ? result : set_up_plane(init, error);
 	result = result ? result : log_in(init, error);
 	result = result ? result : init_host(init, error);

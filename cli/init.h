@@ -25,7 +25,7 @@ struct init {
 	char plane[INIT_PATH], etc[INIT_PATH], files[INIT_PATH], state[INIT_PATH], audit[INIT_PATH];
 	char logs[INIT_PATH], run[INIT_PATH], programs[INIT_PATH];
 	/* Files. */
-	char manifest[INIT_PATH], authority[INIT_PATH], token[INIT_PATH];
+	char manifest[INIT_PATH], releases[INIT_PATH], authority[INIT_PATH], token[INIT_PATH];
 	char plane_options[INIT_PATH], host_options[INIT_PATH];
 	char plane_program[INIT_PATH], host_program[INIT_PATH];
 	char certificate[INIT_PATH], key[INIT_PATH], host_authority[INIT_PATH];
@@ -37,6 +37,7 @@ struct init {
 	size_t name_count;
 	char name[INIT_NAME]; /* of the host */
 	bool tpm;
+	bool release_is_new; /* to the plane */
 
 	struct service plane_service, host_service;
 	struct plane_config config; /* who we are to the plane */
@@ -49,6 +50,8 @@ int init_take(struct init *init, const struct invocation *call, struct error *er
 /* What cannot be mended here: -EPERM, -ENODEV, -ENOENT. */
 int init_check(const struct init *init, struct error *error);
 int init_make_folders(const struct init *init, struct error *error);
+/* The installed release is one of the plane's from now on, beside those that hosts may run still. */
+int init_keep_release(struct init *init, struct error *error);
 
 /* init_host.c: enrols the host unless it is, has it served, and waits until the plane has it. */
 int init_host(struct init *init, struct error *error);

@@ -13,7 +13,7 @@
 #include "os/clock.h"
 
 #define ENROL_SECONDS "60"
-#define HOST_SECONDS  60u
+#define HOST_SECONDS  120u
 #define PAUSE_MS      200u
 
 /* *host: NULL: there is none. */

@@ -2,6 +2,7 @@
 /* karuta init: where everything is to be, and whether this machine can do it. */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,10 +12,14 @@
 #include "base/size.h"
 #include "home.h"
 #include "init.h"
+#include "os/fd.h"
+#include "os/replace.h"
+#include "trust/digest.h"
 
-#define PLANE_PORT 4750u
-#define HOST_PORT  4747u
-#define TPM	   "/dev/tpmrm0"
+#define PLANE_PORT   4750u
+#define HOST_PORT    4747u
+#define MANIFEST_MAX ((size_t)1 << 20)
+#define TPM	     "/dev/tpmrm0"
 
 static int wrong(struct error *error, const char *option, const char *text, const char *wanted)
 {
@@ -57,6 +62,7 @@ static int take_folders(struct init *init, const char *root, struct error *error
 		{init->files, "/srv/karuta"},
 		{init->logs, "/var/log/karuta"},
 		{init->run, "/run/karuta"},
+		{init->releases, "/var/lib/karuta/plane/releases"},
 		{init->authority, "/var/lib/karuta/plane/ca.pem"},
 		{init->token, "/var/lib/karuta/plane/admin.token"},
 		{init->certificate, "/etc/karuta/host.pem"},
@@ -195,7 +201,7 @@ static void set_services(struct init *init, bool systemd)
 	add(plane, &at, init->plane_program, NULL);
 	add(plane, &at, "--listen", init->listen);
 	add(plane, &at, "--folder", init->plane);
-	add(plane, &at, "--release", init->manifest);
+	add(plane, &at, "--release", init->releases);
 	add(plane, &at, "--name", "localhost");
 	add(plane, &at, "--name", "127.0.0.1");
 	if (strcmp(init->plane_host, "127.0.0.1") != 0)
@@ -279,7 +285,8 @@ int init_check(const struct init *init, struct error *error)
 
 int init_make_folders(const struct init *init, struct error *error)
 {
-	const char *const shared[] = {init->etc, init->files, init->logs, init->run};
+	const char *const shared[] = {init->releases, init->etc, init->files, init->logs,
+				      init->run};
 	int result = home_make_folders(init->plane, error);
 
 	if (!result && chmod(init->plane, 0700))
@@ -287,4 +294,40 @@ int init_make_folders(const struct init *init, struct error *error)
 	for (size_t i = 0; i < ARRAY_LEN(shared) && !result; i++)
 		result = home_make_folders(shared[i], error);
 	return result;
+}
+
+/* Named by its content: a release that was there before is the same file. */
+static int name_release(const void *text, size_t length, char name[INIT_NAME])
+{
+	char digits[TRUST_DIGEST_DIGITS + 1];
+	struct trust_digest digest;
+	int result = trust_digest(text, length, &digest);
+
+	if (result)
+		return result;
+	trust_hex(digest.bytes, sizeof(digest.bytes), digits);
+	snprintf(name, INIT_NAME, "%.32s.manifest", digits);
+	return 0;
+}
+
+int init_keep_release(struct init *init, struct error *error)
+{
+	CLEANUP_CLOSE int file = open(init->manifest, O_RDONLY | O_CLOEXEC);
+	CLEANUP_CLOSE int folder = open(init->releases, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP_FREE char *text = malloc(MANIFEST_MAX);
+	ssize_t length = file < 0 || folder < 0 ? -errno
+			 : text			? os_read_full(file, text, MANIFEST_MAX)
+						: -ENOMEM;
+	char name[INIT_NAME] = "";
+	int result = length < 0		      ? (int)length
+		     : length == MANIFEST_MAX ? -EFBIG
+					      : name_release(text, (size_t)length, name);
+
+	if (!result && faccessat(folder, name, F_OK, 0)) {
+		init->release_is_new = true;
+		result = os_replace(&os_file_calls, folder, name, text, (size_t)length);
+	}
+	return result ? error_set(error, -result, "%s, which is to be kept in %s: %s",
+				  init->manifest, init->releases, strerror(-result))
+		      : 0;
 }

@@ -210,8 +210,10 @@ static struct http_connection *open_connection(struct http *http, struct MHD_Con
 
 static void begin(struct http *http, struct MHD_Connection *library, void **mine)
 {
+	/* Libmicrohttpd 1.0 answers the next question in the same place: what it says is copied. */
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(library, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	gnutls_session_t session = info ? info->tls_session : NULL;
 	struct http_connection *connection = open_connection(http, library);
 	bool room = connection && has_room(http, connection->origin);
 
@@ -219,7 +221,7 @@ static void begin(struct http *http, struct MHD_Connection *library, void **mine
 	if (connection) {
 		http->count++;
 		list_append(&http->phases[PHASE_FRESH], connection);
-		if (!room || !info || !set_up(connection, info->tls_session))
+		if (!room || !session || !set_up(connection, session))
 			end(connection);
 		return;
 	}

@@ -22,6 +22,7 @@
 #include "os/fd.h"
 #include "os/replace.h"
 #include "plane.h"
+#include "releases.h"
 #include "trust/key.h"
 #include "trusted_key.h"
 
@@ -29,7 +30,6 @@
 #define DEFAULT_FOLDER	"/var/lib/karuta/plane"
 #define TOKEN_FILE	"admin.token"
 #define KEK_FILE	"keys.kek"
-#define MANIFEST_MAX	(1u << 20)
 #define SILENCE_MS	10000u /* of a host, until it counts as unreachable */
 #define EVIDENCE_MS	120000u
 #define HOUR_MS		3600000u
@@ -110,27 +110,6 @@ static int read_options(struct options *options, struct plane *plane, int argc, 
 
 /* ---- its parts ---- */
 
-static int allow_release(struct plane *plane, const char *path, const struct trust_key *key,
-			 struct error *error)
-{
-	CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC);
-	CLEANUP_FREE char *text = malloc(MANIFEST_MAX);
-	ssize_t length = file < 0 ? -errno
-			 : text	  ? os_read_full(file, text, MANIFEST_MAX)
-				  : -ENOMEM;
-	int ret;
-
-	if (length == MANIFEST_MAX)
-		length = -EFBIG;
-	if (length < 0)
-		return error_set(error, (int)-length, "--release %s: %s", path,
-				 strerror((int)-length));
-	ret = evidence_allow(&plane->releases, text, (size_t)length, key, error);
-	if (ret < 0)
-		error_prefix(error, "--release %s", path);
-	return ret;
-}
-
 static int allow_releases(struct plane *plane, const struct options *options, struct error *error)
 {
 	struct trust_key *key;
@@ -139,7 +118,7 @@ static int allow_releases(struct plane *plane, const struct options *options, st
 	if (ret < 0)
 		return error_set(error, -ret, "the key of releases: %s", strerror(-ret));
 	for (size_t i = 0; ret == 0 && i < options->manifest_count; i++)
-		ret = allow_release(plane, options->manifests[i], key, error);
+		ret = releases_allow(&plane->releases, options->manifests[i], key, error);
 	trust_key_free(key);
 	return ret;
 }

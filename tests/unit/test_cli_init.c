@@ -73,6 +73,29 @@ static void the_second_time_nothing_is_left_to_do(void **state)
 	assert_int_equal(sh("./karuta events --json --plane root/plane.json | cmp - before"), 0);
 }
 
+/* A host that is updated has run the one and runs the other: a plane that knew one of them would
+ * put it into quarantine. */
+static void the_plane_knows_both_releases(void **state)
+{
+	(void)state;
+	assert_int_equal(sign(".", 2), 0);
+	assert_int_equal(init_again(), 0);
+	assert_true(says("has to be ended, and started by this again"));
+	assert_int_equal(sh("echo nothing >root/var/lib/karuta/plane/releases/x.manifest"), 0);
+	end_service("root", "karuta-plane", SIGTERM);
+	assert_int_equal(init_again(), 0);
+	assert_true(says(": started") && says("h1: was enrolled, unattested"));
+	assert_int_equal(ask("host update h1 --controller"), 0);
+	assert_int_equal(
+		sh("for i in $(seq 100); do ./karuta host show h1 --plane root/plane.json "
+		   ">shown; grep -q 'release:  *2' shown && break; sleep 0.1; done; cat shown"),
+		0);
+	if (!says("unattested") || !says("release:      2"))
+		fail_msg("%s", output);
+	assert_int_equal(sh("grep x.manifest root/var/log/karuta/karuta-plane.log"), 0);
+	assert_true(says("left out"));
+}
+
 static void what_has_ended_is_started(void **state)
 {
 	(void)state;
@@ -138,6 +161,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_machine_becomes_plane_and_host),
 		cmocka_unit_test(the_second_time_nothing_is_left_to_do),
+		cmocka_unit_test(the_plane_knows_both_releases),
 		cmocka_unit_test(what_has_ended_is_started),
 		cmocka_unit_test(the_plane_understands_the_verbs),
 		cmocka_unit_test(no_secret_is_shown),
