@@ -64,7 +64,7 @@ static void drip(struct host *host)
 	length = make_answer(host, 0, "done", "{\"a\": \"long result that does not come\"}", frame);
 	for (size_t i = 0; i < length; i++) {
 		say(host, frame + i, 1);
-		usleep(50000);
+		usleep(250000);
 	}
 	wait_for_ever();
 }
