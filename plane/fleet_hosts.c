@@ -143,6 +143,23 @@ static json_t *by_name(const json_t *list)
 	return seen;
 }
 
+static void touch_all(const struct fleet_host *host)
+{
+	for (struct entry *entry = host->entries; entry; entry = entry->next_here)
+		fleet_due(entry, 0);
+}
+
+/* Of one that is silent, or may not be used any more, no list tells. */
+static void look_at_verdict(struct fleet *fleet, struct fleet_host *host)
+{
+	struct trust_verdict before = host->verdict;
+
+	host->verdict = hosts_verdict(*fleet->setup.hosts, host->name);
+	if (before.state != host->verdict.state || before.reachable != host->verdict.reachable ||
+	    before.usable != host->verdict.usable || before.keys != host->verdict.keys)
+		touch_all(host);
+}
+
 static void on_list(void *context, const struct control_answer *answer, const struct error *error)
 {
 	struct question *question = context;
@@ -161,8 +178,7 @@ static void on_list(void *context, const struct control_answer *answer, const st
 		json_decref(host->seen);
 		host->seen = by_name(list);
 		host->seen_asked = question->asked;
-		for (struct entry *entry = host->entries; entry; entry = entry->next_here)
-			fleet_due(entry, 0);
+		touch_all(host);
 	}
 	json_decref(result);
 	free(question);
@@ -176,6 +192,7 @@ static void ask(struct fleet *fleet, struct fleet_host *host, uint64_t now)
 
 	host->asked = now;
 	host->look = false;
+	look_at_verdict(fleet, host);
 	if (!question || RAND_bytes(request.id, sizeof(request.id)) != 1) {
 		free(question);
 		return;

@@ -35,8 +35,9 @@ struct fleet_host {
 	char name[DOC_NAME_MAX + 1];
 	struct entry *entries; /* that are on it */
 	bool asking, look;
-	uint64_t asked; /* ms, when the last question was sent */
-	json_t *seen;	/* {"web.3f2a9c0d5e6b7a81": an entry of the answer}; NULL: none yet */
+	uint64_t asked;		      /* ms, when the last question was sent */
+	struct trust_verdict verdict; /* of then */
+	json_t *seen; /* {"web.3f2a9c0d5e6b7a81": an entry of the answer}; NULL: none yet */
 	uint64_t seen_asked;
 };
 
