@@ -50,7 +50,8 @@ int init_take(struct init *init, const struct invocation *call, struct error *er
 /* What cannot be mended here: -EPERM, -ENODEV, -ENOENT. */
 int init_check(const struct init *init, struct error *error);
 int init_make_folders(const struct init *init, struct error *error);
-/* The installed release is one of the plane's from now on, beside those that hosts may run still. */
+/* The installed release is one of the plane's from now on, beside those that hosts may run still.
+ */
 int init_keep_release(struct init *init, struct error *error);
 
 /* init_host.c: enrols the host unless it is, has it served, and waits until the plane has it. */

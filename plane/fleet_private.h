@@ -106,7 +106,7 @@ struct fleet {
 	struct holding *holdings[FLEET_BUCKETS];
 	struct entry *entries, *cursor; /* all; the next of the pass over them that is under way */
 	size_t counts[FLEET_KINDS];
-	struct entry *now, **now_end;	/* those that are due now, the first that was first */
+	struct entry *now, **now_end; /* those that are due now, the first that was first */
 	struct fleet_host *hosts;
 	uint64_t soonest; /* of all that are due at a time */
 	bool opening;

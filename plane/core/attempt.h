@@ -16,7 +16,7 @@
 
 #define ATTEMPT_ID_SIZE	    16u
 #define ATTEMPT_UID_SIZE    16u
-#define ATTEMPT_PAUSE_FIRST 1000u   /* ms, doubled by each failure */
+#define ATTEMPT_PAUSE_FIRST 1000u /* ms, doubled by each failure */
 #ifndef ATTEMPT_PAUSE_MOST
 #define ATTEMPT_PAUSE_MOST 300000u /* ms */
 #endif
