@@ -197,7 +197,8 @@ static bool spec_has(const struct instance *instance, const struct stat *file)
 	return false;
 }
 
-/* What it goes back to if its launch fails. */
+/* As it is written down: of one that runs, the cards themselves are in its slots, or were detached
+ * and come back with its next start. What cannot be read may name any file. */
 static bool book_has(const struct unit *unit, const struct book_entry *entry,
 		     const struct stat *file)
 {
@@ -205,7 +206,7 @@ static bool book_has(const struct unit *unit, const struct book_entry *entry,
 	struct instance instance;
 	bool found;
 
-	if (!unit->ordered || !entry->spec)
+	if (!entry->spec)
 		return false;
 	if (instance_parse(&instance, unit->name, unit->fleet->files, entry->spec, entry->length,
 			   &error) < 0)
@@ -215,21 +216,12 @@ static bool book_has(const struct unit *unit, const struct book_entry *entry,
 	return found;
 }
 
-/* Also one that does not run and would be started with it. */
-static bool has(struct unit *unit, const struct stat *file)
+/* Now, with its next start, or with what it goes back to if its launch fails. */
+static bool has(const struct unit *unit, const struct stat *file)
 {
-	struct error error = {0};
-	bool found;
-
-	if (unit->live)
-		return live_has(&unit->machine, file) || spec_has(&unit->instance, file) ||
-		       book_has(unit, &unit->before, file);
-	/* What cannot be read may name it. */
-	if (revival_prepare(unit, &error) < 0)
-		return unit->entry.spec != NULL;
-	found = spec_has(&unit->instance, file);
-	instance_free(&unit->instance);
-	return found;
+	return (unit->live && live_has(&unit->machine, file)) ||
+	       book_has(unit, &unit->entry, file) ||
+	       (unit->live && unit->ordered && book_has(unit, &unit->before, file));
 }
 
 static int must_be_free(struct call *call, const char *path)

@@ -67,6 +67,13 @@ static void a_volume_that_an_instance_has_is_not_deleted(void **state)
 	MUST("launch owner.json keys=5:key");
 	assert_int_equal(CALL("operator", "delete-volume other.vol"), 1);
 	assert_true(says("instance owner has it"));
+	/* Those that it has not are anybody's. */
+	MUST("make-volume free.vol size=8192");
+	MUST("delete-volume free.vol");
+	/* One that was detached comes back with its next start. */
+	MUST("detach owner v");
+	assert_int_equal(CALL("operator", "delete-volume other.vol"), 1);
+	assert_true(says("instance owner has it"));
 	assert_int_equal(CALL("operator", "grow-volume other.vol size=1073741824"), 1);
 	assert_true(says("instance owner has it"));
 	kill_one("owner");
