@@ -168,26 +168,24 @@ static void link_holders(struct fleet *fleet, struct entry *volume)
 
 static void put_now(struct fleet *fleet, struct entry *entry)
 {
-	if (entry->is_now)
+	if (entry->at_now)
 		return;
-	entry->is_now = true;
 	entry->next_now = NULL;
+	entry->at_now = fleet->now_end;
 	*fleet->now_end = entry;
 	fleet->now_end = &entry->next_now;
 }
 
 static void take_now(struct fleet *fleet, struct entry *entry)
 {
-	struct entry **at = &fleet->now;
-
-	if (!entry->is_now)
+	if (!entry->at_now)
 		return;
-	while (*at != entry)
-		at = &(*at)->next_now;
-	*at = entry->next_now;
-	if (!*at)
-		fleet->now_end = at;
-	entry->is_now = false;
+	*entry->at_now = entry->next_now;
+	if (entry->next_now)
+		entry->next_now->at_now = entry->at_now;
+	else
+		fleet->now_end = entry->at_now;
+	entry->at_now = NULL;
 }
 
 /* What is due now is most of it, and not to be looked for among all. */

@@ -78,12 +78,11 @@ struct entry {
 
 	unsigned step; /* that an answer is waited for of; 0: none */
 	uint32_t number;
-	struct entry *next_now;
-	bool is_now;			/* it is due, whatever the time is */
-	uint64_t due;			/* ms; FLEET_NEVER: when something changes */
-	char refusal[FLEET_REASON_MAX]; /* what its host has said to the last step */
-	char nowhere[FLEET_REASON_MAX]; /* why no host fits; "": one does */
-	enum instance_step decision;	/* the last */
+	struct entry *next_now, **at_now; /* what points to it; NULL: it is not due now */
+	uint64_t due;			  /* ms; FLEET_NEVER: when something changes */
+	char refusal[FLEET_REASON_MAX];	  /* what its host has said to the last step */
+	char nowhere[FLEET_REASON_MAX];	  /* why no host fits; "": one does */
+	enum instance_step decision;	  /* the last */
 
 	struct instance_want instance_want;
 	struct instance_record instance_record;
