@@ -91,7 +91,7 @@ check "the plane reaches it" wait_for 60 is host h1 unattested
 check "volume create" karuta volume create data --size 16M --wait
 check "instance run" karuta instance run web --kernel kernel --initrd initrd --memory $memory --restart always --volume data \
 	--command-line "console=ttyS0 loglevel=4 panic=-1" --wait
-check "the guest writes" wait_for 120 further 0
+check "the guest writes" wait_for 300 further 0
 serial=vol$(karuta volume show data --json | jq -r '.metadata.uid[:17]')
 check "it has its volume, by its serial number" wait_for 20 sees "$serial"
 check "another volume" karuta volume create more --size 4M --wait
@@ -133,12 +133,13 @@ echo "# killed: $(for who in "${!died[@]}"; do echo "$who ${died[$who]}"; done |
 check "the plane serves again" wait_for 60 karuta host list
 check "the instance runs" wait_for 120 is instance web running
 seen=$(rounds)
-check "it writes (round ${seen:-0})" wait_for 120 further "${seen:-0}"
+check "it writes (round ${seen:-0})" wait_for 300 further "${seen:-0}"
 echo "# it writes again after $SECONDS s"
 [ -z "$fio" ] || check "fio verified" eval "console | grep -a 'GUEST fio verified'"
 check "nothing was ever wrong there" eval "! console | grep -aiE -A 12 'wrong'"
 for volume in data more; do check "$volume is attached" wait_for 60 is volume $volume attached; done
 check "the guest has both" wait_for 60 sees "$serial"
+console >console
 
 # ---- the end ----
 # The guest does not listen to the button.
@@ -150,5 +151,5 @@ none() { [ "$(karuta volume list --json | jq '.items | length')" = 0 ] && ! ls s
 check "no volume is left, and no file" wait_for 30 none
 check "no program is left" wait_for 20 sh -c "! pgrep -f 'karuta-(hypervisor|card)'"
 check "the audit log holds" karuta audit verify h1
-[ $failures = 0 ] || { tail -n 40 plane.notes; tail -n 60 notes; console | tail -n 20; } 2>&1 | sed 's/^/# /'
+[ $failures = 0 ] || { tail -n 40 plane.notes; tail -n 60 notes; tail -n 20 console; } 2>&1 | sed 's/^/# /'
 finish
