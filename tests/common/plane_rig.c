@@ -70,7 +70,7 @@ void rig_begin(struct rig *rig, const char *program, const char *folder)
 	char id[AUTH_ID_SIZE], path[300];
 
 	*rig = (struct rig){
-		.program = program, .port = 20000 + (unsigned)getpid() % 12000, .folder = ""};
+		.program = program, .port = 20000 + (unsigned)getpid() % 6000 * 2, .folder = ""};
 	snprintf(rig->folder, sizeof(rig->folder), "%s/plane-XXXXXX", folder);
 	if (!mkdtemp(rig->folder))
 		rig_fail("%s: %s", rig->folder, strerror(errno));

@@ -85,7 +85,7 @@ static inline int begin_plane(void **state)
 	       "plane",
 	       getpid()) != 0)
 		return -1;
-	plane_port = port + 7;
+	plane_port = 3000 + getpid() % 3400 * 2;
 	start_plane();
 	if (enrol() != 0)
 		return -1;

@@ -72,7 +72,7 @@ static inline int make_host_folder(void **state)
 	if (length < 0 || make_folder(state) != 0)
 		return -1;
 	self[length] = '\0';
-	port = 20000 + getpid() % 12000;
+	port = 20000 + getpid() % 6000 * 2;
 	if (sh("%s host:host reader:reader operator:operator admin:admin other:operator "
 	       "nobody:guest && mkdir bad && cd bad && CA=bad %s operator:admin host:host && "
 	       "cp operator.pem ../stranger.pem && cp operator.key ../stranger.key && cd .. && "

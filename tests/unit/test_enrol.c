@@ -36,7 +36,7 @@ static int begin(void **state)
 
 	if (make_folder(state) != 0 || sh("mkdir srv") != 0 || os_loop_create(&loop) != 0)
 		return -1;
-	port = 20000 + getpid() % 12000;
+	port = 20000 + getpid() % 6000 * 2;
 	return ca_make("plane", time(NULL), &ca, &error);
 }
 

@@ -60,7 +60,7 @@ static int begin(void **state)
 	       "head -c 1048577 /dev/zero >long && echo -n init >initrd && : >none",
 	       getpid()) != 0)
 		return -1;
-	port = 20000 + getpid() % 12000;
+	port = 20000 + getpid() % 6000 * 2;
 	start_plane();
 	return 0;
 }
