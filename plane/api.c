@@ -71,6 +71,7 @@ static const struct {
 	{ENOENT, 404, "not-found", NULL},
 	{ESRCH, 404, "not-found", NULL},
 	{EEXIST, 409, "exists", "choose another name"},
+	{ENOTUNIQ, 409, "name-in-use", "terminate and delete them first, or choose another name"},
 	{ESTALE, 412, "changed", "read it again, and decide again"},
 	{EBUSY, 409, "busy", "try again in a moment"},
 	{EINVAL, 422, "invalid", NULL},

@@ -139,6 +139,21 @@ static int have_room(const struct plane *plane, struct error *error)
 	return 0;
 }
 
+/* A machine that is added under the name of another would be told to run what may still run there:
+ * it is not known to be the same one. */
+static int is_another(const struct plane *plane, const char *name, struct error *error)
+{
+	json_t *doc = NULL;
+	bool known = doc_read(plane->store, KIND, name, &doc, NULL) == 0;
+
+	json_decref(doc);
+	if (known || !fleet_is_on(plane->fleet, name))
+		return 0;
+	return error_set(error, ENOTUNIQ,
+			 "instances or volumes of a host %s that was removed are still known",
+			 name);
+}
+
 static void add(struct plane *plane, const struct route_request *request,
 		const struct wanted *wanted)
 {
@@ -147,6 +162,8 @@ static void add(struct plane *plane, const struct route_request *request,
 	json_t *doc = NULL;
 	int ret = have_room(plane, &error);
 
+	if (ret == 0)
+		ret = is_another(plane, wanted->name, &error);
 	if (ret == 0)
 		ret = store_new(plane, request, wanted, &doc, &error);
 	if (ret == 0)

@@ -98,6 +98,15 @@ size_t fleet_total(const struct fleet *fleet, const char *kind)
 	return 0;
 }
 
+bool fleet_is_on(const struct fleet *fleet, const char *name)
+{
+	const struct fleet_host *host = fleet->hosts;
+
+	while (host && strcmp(host->name, name) != 0)
+		host = host->next;
+	return host && host->entries;
+}
+
 /* ---- who holds what ---- */
 
 static void let_go(struct fleet *fleet, struct holding *holding)

@@ -57,6 +57,8 @@ size_t fleet_volumes_of(const struct fleet *fleet, const uint8_t instance[ATTEMP
 			struct fleet_volume list[2 * VOLUME_SLOTS]);
 /* How many documents of a kind there are: "instances", "volumes", "snapshots". */
 size_t fleet_total(const struct fleet *fleet, const char *kind);
+/* Something is on the host of that name, or may be. */
+bool fleet_is_on(const struct fleet *fleet, const char *host);
 /* How the hosts stand, for place_choose(): the caller's, free(). NULL: out of memory. */
 struct place_host *fleet_hosts(struct fleet *fleet, size_t *count);
 /* How many there are in each state of "instances", "volumes" or "snapshots". */

@@ -229,6 +229,22 @@ static void what_cannot_start_says_why(void **state)
 	await("/v1/instances/bad", "404");
 }
 
+/* Last: the host is not there any more afterwards. */
+static void another_host_does_not_take_a_name_that_something_is_on(void **state)
+{
+	(void)state;
+	MUST_DO(POST("/v1/instances", INSTANCE("old")));
+	await("/v1/instances/old", "running");
+	assert_int_equal(POST("/v1/hosts", "{\"name\": \"h1\", \"address\": \"192.0.2.1\"}"), 22);
+	assert_true(says("there is a host h1 already"));
+	MUST_DO(ADMIN("DELETE", "/v1/hosts/h1", ""));
+	assert_int_equal(POST("/v1/hosts", "{\"name\": \"h1\", \"address\": \"192.0.2.1\"}"), 22);
+	assert_true(says("still known") && says("choose another name"));
+	MUST_DO(ADMIN("DELETE", "/v1/instances/old", ""));
+	await("/v1/instances/old", "404");
+	MUST_DO(POST("/v1/hosts", "{\"name\": \"h1\", \"address\": \"192.0.2.1\"}"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +259,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_deleted_volume_and_its_key_are_no_more),
 		cmocka_unit_test(what_fits_nowhere_says_why),
 		cmocka_unit_test(what_cannot_start_says_why),
+		cmocka_unit_test(another_host_does_not_take_a_name_that_something_is_on),
 	};
 
 	be_what_is_launched(argc, argv);
