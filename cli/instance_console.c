@@ -12,6 +12,7 @@
 #include "item.h"
 
 #define FOLLOW_PAUSE_MS 200u
+#define LOST_PAUSE_MS	1000u
 
 /* RFC 4648, 4; EVP_DecodeBlock(3) counts what pads as zeros. */
 static int write_console(const char *text, struct error *error)
@@ -63,17 +64,47 @@ static int one_page(struct api *api, const struct invocation *call, const char *
 	return result;
 }
 
+/* The guest runs on without the plane, which is waited for if it was there. */
+static int wait_for_plane(bool *lost, struct error *error)
+{
+	if (!*lost)
+		fprintf(stderr, "karuta: the plane has gone; waiting for it\n");
+	*lost = true;
+	*error = (struct error){0};
+	api_pause(LOST_PAUSE_MS);
+	return 0;
+}
+
+static int follow_console(struct api *api, const struct invocation *call, const char *path,
+			  struct error *error)
+{
+	bool seen = false, lost = false;
+	uint64_t from = 0;
+	int rest = 1, result = 0;
+
+	while (!result && !interrupt_pending() && rest >= 0) {
+		result = one_page(api, call, path, &from, &rest, error);
+		if (result == CLI_UNREACHABLE && seen) {
+			result = wait_for_plane(&lost, error);
+			continue;
+		}
+		seen = !result;
+		lost = false;
+		if (!result && !rest)
+			api_pause(FOLLOW_PAUSE_MS);
+	}
+	return result == -EINTR ? 0 : result;
+}
+
 int instance_console(struct api *api, const struct invocation *call, struct error *error)
 {
-	bool follow = options_value(call, "follow");
 	char path[API_PATH_MAX];
 	uint64_t from = 0;
 	int rest = 1, result = api_path(path, "instances", call->operands[0], "console", error);
 
-	while (!result && !interrupt_pending() && (rest > 0 || (follow && !rest))) {
+	if (!result && options_value(call, "follow"))
+		return follow_console(api, call, path, error);
+	while (!result && !interrupt_pending() && rest > 0)
 		result = one_page(api, call, path, &from, &rest, error);
-		if (!result && !rest && follow)
-			api_pause(FOLLOW_PAUSE_MS);
-	}
-	return result == -EINTR && follow ? 0 : result;
+	return result;
 }

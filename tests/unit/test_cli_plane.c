@@ -288,6 +288,29 @@ static void a_console_is_followed_to_its_end(void **state)
 	assert_true(has(err, "2 bytes before this"));
 }
 
+static void a_console_outlives_its_plane(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"GET /v1/instances/web/console?from=0", 200,
+		 "{\"console\": \"aGVsbG8=\", \"from\": 0, \"next\": 5, \"more\": false}", NULL},
+		{"GET /v1/instances/web/console?from=5", 0, NULL, NULL},
+		{"GET /v1/instances/web/console?from=5", 0, NULL, NULL},
+		{"GET /v1/instances/web/console?from=5", 0, NULL, NULL},
+		{"GET /v1/instances/web/console?from=5", 0, NULL, NULL},
+		{"GET /v1/instances/web/console?from=5", 0, NULL, NULL},
+		{"GET /v1/instances/web/console?from=5", 0, NULL, NULL},
+		{"GET /v1/instances/web/console?from=5", 0, NULL, NULL},
+		{"GET /v1/instances/web/console?from=5", 200,
+		 "{\"console\": \"IQo=\", \"from\": 5, \"next\": 7, \"ended\": true}", NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("instance console web --follow"), 0);
+	assert_string_equal(out, "hello!\n");
+	assert_true(has(err, "waiting for it"));
+}
+
 static void events_go_on_behind_the_last_one(void **state)
 {
 	static const struct fake_answer answers[] = {
@@ -470,6 +493,7 @@ int main(void)
 		TEST(terminate_waits_until_it_is_gone),
 		TEST(attach_shows_its_trace),
 		TEST(a_console_is_followed_to_its_end),
+		TEST(a_console_outlives_its_plane),
 		TEST(events_go_on_behind_the_last_one),
 		TEST(events_are_listed),
 		TEST(a_file_that_others_may_read_is_refused),
