@@ -34,8 +34,6 @@ static inline void start_plane(void)
 	if (plane_pid == 0) {
 		if (chdir(folder) < 0 || !freopen("plane.notes", "w", stderr))
 			_exit(90);
-		/* In its sandbox no sanitizer looks for leaks. */
-		setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
 		execl("./karuta-plane", "karuta-plane", "--listen", listen, "--folder", "plane",
 		      "--release", "karuta.manifest", "--allow-unattested", "--certificate-life",
 		      CERTIFICATE_LIFE, NULL);
