@@ -152,15 +152,22 @@ static int make_of_image(struct call *call, const char *path, uint64_t size)
 	return ret;
 }
 
+static int take_size(struct call *call, uint64_t *size)
+{
+	*size = control_value_find(&call->request, "size")->number;
+	if (*size && *size % BLOCK == 0)
+		return 0;
+	return error_set(&call->error, EINVAL, "size: must be a multiple of %u bytes", BLOCK);
+}
+
 int call_make_volume(struct call *call)
 {
-	uint64_t size = control_value_find(&call->request, "size")->number;
 	char path[FILES_PATH_MAX];
+	uint64_t size = 0;
 	int ret = take_file(call, path);
 
-	if (ret == 0 && (!size || size % BLOCK))
-		ret = error_set(&call->error, EINVAL, "size: must be a multiple of %u bytes",
-				BLOCK);
+	if (ret == 0)
+		ret = take_size(call, &size);
 	if (ret < 0)
 		return ret;
 	return control_value_find(&call->request, "image") ? make_of_image(call, path, size)
@@ -277,13 +284,12 @@ static int grow(struct call *call, const char *path, uint64_t size)
 
 int call_grow_volume(struct call *call)
 {
-	uint64_t size = control_value_find(&call->request, "size")->number;
 	char path[FILES_PATH_MAX];
+	uint64_t size = 0;
 	int ret = take_file(call, path);
 
-	if (ret == 0 && (!size || size % BLOCK))
-		ret = error_set(&call->error, EINVAL, "size: must be a multiple of %u bytes",
-				BLOCK);
+	if (ret == 0)
+		ret = take_size(call, &size);
 	if (ret == 0)
 		ret = must_be_free(call, path);
 	if (ret == 0)
