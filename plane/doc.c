@@ -55,6 +55,34 @@ int doc_read(struct store *store, const char *kind, const char *name, json_t **d
 	return 0;
 }
 
+struct walk {
+	doc_fn fn;
+	void *context;
+	struct error *error;
+};
+
+static int visit(void *context, const struct store_item *item)
+{
+	struct walk *walk = context;
+	json_t *doc;
+	int ret = list_item_json(item, &doc, walk->error);
+
+	if (ret < 0)
+		return ret;
+	ret = walk->fn(walk->context, doc, walk->error);
+	json_decref(doc);
+	return ret;
+}
+
+int doc_each(struct store *store, const char *kind, doc_fn fn, void *context, struct error *error)
+{
+	struct walk walk = {fn, context, error};
+	char prefix[STORE_KEY_MAX + 1];
+
+	snprintf(prefix, sizeof(prefix), "%s/", kind);
+	return store_list(store, prefix, NULL, SIZE_MAX, visit, &walk, error);
+}
+
 /* ---- writing ---- */
 
 static const char *keep(struct doc_batch *batch, char *text)

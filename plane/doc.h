@@ -31,6 +31,11 @@ bool doc_name_is_good(const char *name);
 int doc_read(struct store *store, const char *kind, const char *name, json_t **doc,
 	     struct error *error);
 
+/* Calls `fn` with each document of a kind, in the order of their names; other than 0 ends it, and
+ * is returned. The document stays the caller's. */
+typedef int (*doc_fn)(void *context, const json_t *doc, struct error *error);
+int doc_each(struct store *store, const char *kind, doc_fn fn, void *context, struct error *error);
+
 /* Several documents that change together. */
 struct doc_batch {
 	struct store_change changes[DOC_CHANGES_MAX];

@@ -67,34 +67,20 @@ static void drop(struct hosts *hosts, struct host *host)
 	host_free(host);
 }
 
-struct filling {
-	struct hosts *hosts;
-	struct error *error;
-};
-
-static int fill(void *context, const struct store_item *item)
+static int fill(void *context, const json_t *doc, struct error *error)
 {
-	struct filling *filling = context;
-	json_t *doc;
-	int ret = list_item_json(item, &doc, filling->error);
-
-	if (ret < 0)
-		return ret;
-	ret = add(filling->hosts, doc, filling->error);
-	json_decref(doc);
-	return ret;
+	return add(context, doc, error);
 }
 
 int hosts_open(const struct hosts_setup *setup, struct hosts **hosts, struct error *error)
 {
 	struct hosts *made = calloc(1, sizeof(*made));
-	struct filling filling = {made, error};
 	int ret;
 
 	if (!made)
 		return error_set(error, ENOMEM, "out of memory");
 	made->setup = *setup;
-	ret = store_list(setup->store, KIND "/", NULL, HOSTS_MOST, fill, &filling, error);
+	ret = doc_each(setup->store, KIND, fill, made, error);
 	if (ret < 0) {
 		hosts_close(made);
 		return ret;

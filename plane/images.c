@@ -85,22 +85,9 @@ static int take(struct images *images, const json_t *doc, struct error *error)
 	return 0;
 }
 
-struct filling {
-	struct images *images;
-	struct error *error;
-};
-
-static int fill(void *context, const struct store_item *item)
+static int fill(void *context, const json_t *doc, struct error *error)
 {
-	struct filling *filling = context;
-	json_t *doc;
-	int ret = list_item_json(item, &doc, filling->error);
-
-	if (ret < 0)
-		return ret;
-	ret = take(filling->images, doc, filling->error);
-	json_decref(doc);
-	return ret;
+	return take(context, doc, error);
 }
 
 /* ---- files ---- */
@@ -351,7 +338,6 @@ static int open_folder(struct images *images, struct error *error)
 int images_open(const struct images_setup *setup, struct images **images, struct error *error)
 {
 	struct images *made = calloc(1, sizeof(*made));
-	struct filling filling = {made, error};
 	int ret;
 
 	if (!made)
@@ -360,8 +346,7 @@ int images_open(const struct images_setup *setup, struct images **images, struct
 	made->folder = -1;
 	ret = open_folder(made, error);
 	if (ret == 0)
-		ret = store_list(setup->store, IMAGES_KIND "/", NULL, SIZE_MAX, fill, &filling,
-				 error);
+		ret = doc_each(setup->store, IMAGES_KIND, fill, made, error);
 	if (ret == 0)
 		ret = worker_open(setup->loop, made->folder, &made->worker, error);
 	if (ret == 0) {
