@@ -57,6 +57,9 @@ const struct route plane_routes[] = {
 	{HTTP_GET, "/v1/tokens", AUTH_ADMIN, api_tokens_list},
 	{HTTP_POST, "/v1/tokens", AUTH_ADMIN, api_tokens_make},
 	{HTTP_DELETE, "/v1/tokens/{name}", AUTH_ADMIN, api_tokens_remove},
+	{HTTP_GET, "/v1/certificates", AUTH_ADMIN, api_certificates_list},
+	{HTTP_POST, "/v1/certificates", AUTH_ADMIN, api_certificates_make},
+	{HTTP_DELETE, "/v1/certificates/{name}", AUTH_ADMIN, api_certificates_remove},
 	{HTTP_GET, "/v1/events", AUTH_READER, api_events},
 };
 const size_t plane_route_count = ARRAY_LEN(plane_routes);

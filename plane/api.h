@@ -75,6 +75,9 @@ bool api_commit(struct plane *plane, const struct route_request *request, struct
 void api_unchanged(struct plane *plane, const struct route_request *request, const char *kind,
 		   unsigned status, json_t *doc);
 
+/* The document that the path names is no more, and nothing else has to be done for that: 204. */
+void api_forget(struct plane *plane, const struct route_request *request, const char *kind);
+
 /*
  * A POST with an Idempotency-Key is carried out once: what has come of it is kept for a day. True:
  * it is answered. Else api_once_keep() puts that into the batch of what it does.
@@ -150,6 +153,9 @@ void api_images_finish(void *plane, const struct route_request *request);
 void api_tokens_make(void *plane, const struct route_request *request);
 void api_tokens_list(void *plane, const struct route_request *request);
 void api_tokens_remove(void *plane, const struct route_request *request);
+void api_certificates_make(void *plane, const struct route_request *request);
+void api_certificates_list(void *plane, const struct route_request *request);
+void api_certificates_remove(void *plane, const struct route_request *request);
 void api_events(void *plane, const struct route_request *request);
 void api_health(void *plane, const struct route_request *request);
 void api_metrics(void *plane, const struct route_request *request);

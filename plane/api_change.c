@@ -53,3 +53,27 @@ void api_unchanged(struct plane *plane, const struct route_request *request, con
 	api_complete(plane, kind, doc);
 	api_show(request, status, doc);
 }
+
+void api_forget(struct plane *plane, const struct route_request *request, const char *kind)
+{
+	const char *name = request->match->names[0];
+	json_t *doc = api_find(plane, request, kind);
+	struct doc_batch batch = DOC_BATCH_NONE;
+	char object[API_OBJECT_SIZE];
+	struct error error = {0};
+	uint64_t revision;
+	int ret;
+
+	if (!doc)
+		return;
+	snprintf(object, sizeof(object), "%s/%s", kind, name);
+	doc_put(&batch, kind, name, NULL, doc_revision(doc));
+	events_add(&plane->events, &batch, time(NULL), "deleted", object, request->caller->name,
+		   "a %.*s of %s was deleted", (int)strlen(kind) - 1, kind, doc_text(doc, "name"));
+	json_decref(doc);
+	ret = doc_commit(&batch, plane->store, &revision, &error);
+	if (ret < 0)
+		api_fail(request, ret, &error, object);
+	else
+		http_answer_text(request->exchange, 204, "text/plain", "", 0);
+}

@@ -29,7 +29,7 @@ void api_tokens_list(void *context, const struct route_request *request)
 static void make(struct plane *plane, const struct route_request *request, const char *name,
 		 enum auth_role role, uint64_t days)
 {
-	char token[AUTH_TOKEN_SIZE], id[AUTH_ID_SIZE];
+	char token[AUTH_TOKEN_SIZE], id[AUTH_ID_SIZE], object[API_OBJECT_SIZE];
 	int64_t now = time(NULL);
 	struct doc_batch batch = DOC_BATCH_NONE;
 	struct error error = {0};
@@ -43,7 +43,10 @@ static void make(struct plane *plane, const struct route_request *request, const
 	}
 	/* After it: one that nobody was told of does no harm. */
 	api_once_keep(&batch, request, KIND, id);
-	if (batch.count && doc_commit(&batch, plane->store, &revision, &error) < 0)
+	snprintf(object, sizeof(object), KIND "/%s", id);
+	events_add(&plane->events, &batch, now, "added", object, request->caller->name,
+		   "a token was made for %s, who is %s", name, auth_role_name(role));
+	if (doc_commit(&batch, plane->store, &revision, &error) < 0)
 		fprintf(stderr, "karuta-plane: token %s: %s\n", id, error.text);
 	http_answer_json(request->exchange, 201,
 			 json_pack("{s:s,s:s,s:s,s:s}", "id", id, "name", name, "role",
@@ -83,20 +86,5 @@ void api_tokens_make(void *context, const struct route_request *request)
 
 void api_tokens_remove(void *context, const struct route_request *request)
 {
-	struct plane *plane = context;
-	json_t *doc = api_find(plane, request, KIND);
-	struct doc_batch batch = DOC_BATCH_NONE;
-	struct error error = {0};
-	uint64_t revision;
-	int ret;
-
-	if (!doc)
-		return;
-	doc_put(&batch, KIND, request->match->names[0], NULL, doc_revision(doc));
-	json_decref(doc);
-	ret = doc_commit(&batch, plane->store, &revision, &error);
-	if (ret < 0)
-		api_fail(request, ret, &error, NULL);
-	else
-		http_answer_text(request->exchange, 204, "text/plain", "", 0);
+	api_forget(context, request, KIND);
 }

@@ -18,6 +18,7 @@
 #define SECRET_BYTES 32u
 #define DIGITS	     (2 * SHA256_DIGEST_LENGTH)
 #define KEY_SIZE     (sizeof("tokens/") + AUTH_ID_SIZE)
+#define UNIT_PREFIX  "plane-"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -110,6 +111,12 @@ static int refuse(struct auth_caller *caller, struct problem *problem, const cha
 			   detail);
 }
 
+static int refuse_unread(struct problem *problem)
+{
+	return problem_set(problem, 503, "store", NULL, "see the plane's log",
+			   "the store cannot be read");
+}
+
 static int find_token(struct store *store, const char *token, int64_t now,
 		      struct auth_caller *caller, struct problem *problem)
 {
@@ -123,8 +130,7 @@ static int find_token(struct store *store, const char *token, int64_t now,
 	digest_token(token, digest, key);
 	ret = store_get(store, key, look_at, &lookup, &error);
 	if (ret < 0 && ret != -ENOENT)
-		return problem_set(problem, 503, "store", NULL, "see the plane's log",
-				   "the store cannot be read");
+		return refuse_unread(problem);
 	if (ret == 0 && lookup.damaged)
 		return problem_set(problem, 500, "internal", key, "delete it and make another",
 				   "the token is damaged in the store");
@@ -181,6 +187,46 @@ int auth_create_token(struct store *store, const char *name, enum auth_role role
 	return store_commit(store, &change, 1, &revision, error);
 }
 
+/* ---- certificates ---- */
+
+/* What the plane has written down when it made it. */
+struct issued {
+	char name[AUTH_NAME_SIZE];
+	char role[AUTH_NAME_SIZE];
+};
+
+static int take_issued(void *context, const struct store_item *item)
+{
+	struct issued *issued = context;
+	json_t *doc = json_loadb(item->value, item->length, JSON_REJECT_DUPLICATES, NULL);
+	const char *name = "", *role = "";
+
+	json_unpack(doc, "{s:s, s:s}", "name", &name, "role", &role);
+	snprintf(issued->name, sizeof(issued->name), "%s", name);
+	snprintf(issued->role, sizeof(issued->role), "%s", role);
+	json_decref(doc);
+	return 0;
+}
+
+static int find_certificate(struct store *store, const struct http_certificate *certificate,
+			    struct auth_caller *caller, struct problem *problem)
+{
+	const char *role = certificate->unit + strlen(UNIT_PREFIX);
+	char key[sizeof(AUTH_CERTIFICATES) + HTTP_SERIAL_SIZE];
+	struct issued issued = {0};
+	struct error error = {0};
+	int ret;
+
+	snprintf(key, sizeof(key), AUTH_CERTIFICATES "/%s", certificate->serial);
+	ret = store_get(store, key, take_issued, &issued, &error);
+	if (ret < 0 && ret != -ENOENT)
+		return refuse_unread(problem);
+	if (ret < 0 || strcmp(issued.name, certificate->name) != 0 ||
+	    strcmp(issued.role, role) != 0 || !auth_role_find(role, &caller->role))
+		return refuse(caller, problem, "the certificate was taken back");
+	return 0;
+}
+
 /* ---- who asks ---- */
 
 /* RFC 9110, 11.4: the scheme in letters of any kind, spaces, what is shown. */
@@ -203,8 +249,8 @@ int auth_find_caller(struct store *store, const struct http_exchange *exchange, 
 		return find_token(store, bearer(authorization), now, caller, problem);
 	if (certificate->shown && name_is_good(certificate->name)) {
 		snprintf(caller->name, sizeof(caller->name), "%s", certificate->name);
-		if (!auth_role_find(certificate->unit, &caller->role))
-			caller->role = AUTH_NOBODY;
+		if (!strncmp(certificate->unit, UNIT_PREFIX, strlen(UNIT_PREFIX)))
+			return find_certificate(store, certificate, caller, problem);
 	}
 	return 0;
 }

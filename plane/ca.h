@@ -53,13 +53,14 @@ void ca_wipe(void *secret, size_t length);
 enum ca_kind {
 	CA_HOST,   /* OU "host"; it serves */
 	CA_SERVER, /* the plane itself, OU "plane"; it serves */
-	CA_CLIENT, /* OU: its role; it calls */
+	CA_CALLER, /* of hosts: the plane, OU: its role; it calls */
+	CA_CLIENT, /* of the plane, OU: "plane-" and its role, so that no host takes it; it calls */
 };
 
 struct ca_want {
 	enum ca_kind kind;
 	const char *name;	      /* CN */
-	const char *role;	      /* of a client: "reader", "operator" or "admin" */
+	const char *role;	      /* of who calls: "reader", "operator" or "admin" */
 	const char *const *addresses; /* of what serves: numbers or names, one at least */
 	size_t address_count;
 	int64_t now;
@@ -77,7 +78,7 @@ struct ca_issued {
  * is wanted. ca_issued_free(). */
 int ca_issue(const struct ca *ca, const struct ca_want *want, const char *request, size_t length,
 	     struct ca_issued *issued, struct error *error);
-/* For a key that is made here: the plane's own, or a client's that has asked for nothing. */
+/* For a key that is made here: the plane's own. */
 int ca_issue_own(const struct ca *ca, const struct ca_want *want, struct ca_issued *issued,
 		 struct error *error);
 void ca_issued_free(struct ca_issued *issued);
@@ -86,17 +87,5 @@ void ca_issued_free(struct ca_issued *issued);
 bool ca_is_due(int64_t not_before, int64_t not_after, int64_t now);
 /* The same times, and the serial number, of any certificate (PEM); makes no copy of it. */
 int ca_look(const char *certificate, struct ca_issued *issued, struct error *error);
-
-/* ---- revoked ones ---- */
-
-struct ca_revoked {
-	const char *serial;
-	int64_t at;
-};
-
-/* The list (CRL, in PEM) until `now` + `seconds`; `number` grows from list to list. Who is not on
- * it any more is good again until it expires. The caller's, free(). */
-int ca_revoke(const struct ca *ca, const struct ca_revoked *revoked, size_t count, uint64_t number,
-	      int64_t now, unsigned seconds, char **list, struct error *error);
 
 #endif

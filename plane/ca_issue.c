@@ -53,9 +53,14 @@ static bool is_host_name(const char *text)
 	return true;
 }
 
+static bool calls(const struct ca_want *want)
+{
+	return want->kind == CA_CALLER || want->kind == CA_CLIENT;
+}
+
 static int check_addresses(const struct ca_want *want, struct error *error)
 {
-	if (want->kind == CA_CLIENT)
+	if (calls(want))
 		return want->address_count ? error_set(error, EINVAL,
 						       "%s: a client has no addresses", want->name)
 					   : 0;
@@ -74,15 +79,16 @@ static int check_addresses(const struct ca_want *want, struct error *error)
 /* NULL: there is no such role. */
 static const char *unit_of(const struct ca_want *want)
 {
-	static const char *const roles[] = {"reader", "operator", "admin"};
+	static const char *const units[] = {"plane-reader", "plane-operator", "plane-admin"};
+	const size_t prefix = strlen("plane-");
 
 	if (want->kind == CA_HOST)
 		return "host";
 	if (want->kind == CA_SERVER)
 		return "plane";
-	for (size_t i = 0; i < ARRAY_LEN(roles); i++) {
-		if (want->role && !strcmp(want->role, roles[i]))
-			return roles[i];
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (want->role && !strcmp(want->role, units[i] + prefix))
+			return want->kind == CA_CLIENT ? units[i] : units[i] + prefix;
 	}
 	return NULL;
 }
@@ -119,7 +125,7 @@ static bool add_addresses(X509 *certificate, const struct ca *ca, const struct c
 
 static bool fill(X509 *certificate, const struct ca *ca, const struct ca_want *want, EVP_PKEY *key)
 {
-	const char *use = want->kind == CA_CLIENT ? "clientAuth" : "serverAuth";
+	const char *use = calls(want) ? "clientAuth" : "serverAuth";
 	int64_t end = want->now + want->seconds;
 
 	return X509_set_version(certificate, X509_VERSION_3) == 1 && ca_set_serial(certificate) &&
@@ -153,11 +159,9 @@ static bool has_addresses(X509 *certificate, const struct ca_want *want)
 /* What its holders' peers will look at, before anybody has it. */
 static bool is_as_wanted(X509 *certificate, const struct ca *ca, const struct ca_want *want)
 {
-	bool calls = want->kind == CA_CLIENT;
-
 	return X509_check_ca(certificate) == 0 &&
-	       X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) == !calls &&
-	       X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) == calls &&
+	       X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) == !calls(want) &&
+	       X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) == calls(want) &&
 	       X509_check_issued(ca->certificate, certificate) == X509_V_OK &&
 	       X509_verify(certificate, ca->key) == 1 && has_addresses(certificate, want);
 }

@@ -27,6 +27,7 @@
 #define HTTP_IDLE_SECONDS   30u		 /* between bytes, and between requests */
 #define HTTP_STREAM_BACKLOG (256u << 10) /* of a stream whose client does not read: it is ended */
 #define HTTP_QUERY_MAX	    16u
+#define HTTP_SERIAL_SIZE    41u /* of a certificate: small hexadecimal digits, terminated */
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
 
@@ -35,6 +36,7 @@ struct http_certificate {
 	bool shown;
 	char name[64]; /* CN */
 	char unit[64]; /* OU */
+	char serial[HTTP_SERIAL_SIZE];
 };
 
 struct http_query {

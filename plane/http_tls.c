@@ -110,6 +110,27 @@ static bool read_part(gnutls_x509_crt_t certificate, const char *kind, char name
 	return length && strlen(name) == length && strspn(name, allowed) == length;
 }
 
+/* At most 20 bytes (RFC 5280, 4.1.2.2), and one in front of a number whose first bit is set. */
+static bool read_serial(gnutls_x509_crt_t certificate, char text[HTTP_SERIAL_SIZE])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t bytes[HTTP_SERIAL_SIZE / 2 + 1];
+	size_t length = sizeof(bytes), from = 0;
+
+	if (gnutls_x509_crt_get_serial(certificate, bytes, &length) < 0)
+		return false;
+	while (from < length && !bytes[from])
+		from++;
+	if (2 * (length - from) >= HTTP_SERIAL_SIZE)
+		return false;
+	for (; from < length; from++) {
+		*text++ = digits[bytes[from] >> 4];
+		*text++ = digits[bytes[from] & 15];
+	}
+	*text = '\0';
+	return true;
+}
+
 void http_certificate_read(struct http_connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
@@ -131,6 +152,8 @@ void http_certificate_read(struct http_connection *connection)
 			read->name[0] = '\0';
 		if (!read_part(certificate, GNUTLS_OID_X520_ORGANIZATIONAL_UNIT_NAME, read->unit))
 			read->unit[0] = '\0';
+		if (!read_serial(certificate, read->serial))
+			read->serial[0] = '\0';
 	}
 	gnutls_x509_crt_deinit(certificate);
 }

@@ -116,7 +116,7 @@ static int issue(struct identity *identity, const char *const *names, size_t nam
 				 .address_count = name_count,
 				 .now = now,
 				 .seconds = CA_SECONDS};
-	struct ca_want caller = {.kind = CA_CLIENT,
+	struct ca_want caller = {.kind = CA_CALLER,
 				 .name = NAME,
 				 .role = "admin",
 				 .now = now,

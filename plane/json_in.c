@@ -119,8 +119,25 @@ static int find(const json_t *object, const char *where, const char *member, boo
 	return required ? refuse(problem, where, member, "is missing") : 0;
 }
 
-int json_in_text(const json_t *object, const char *where, const char *member, bool required,
-		 size_t longest, const char **value, struct problem *problem)
+/* Each line by itself; without `lines` there is one. */
+static bool is_printable(const char *text, size_t length, bool lines)
+{
+	while (lines) {
+		const char *end = memchr(text, '\n', length);
+		size_t line = end ? (size_t)(end - text) : length;
+
+		if (!end)
+			break;
+		if (!http_text_is_printable(text, line - (line && text[line - 1] == '\r')))
+			return false;
+		text += line + 1;
+		length -= line + 1;
+	}
+	return http_text_is_printable(text, length);
+}
+
+static int take_text(const json_t *object, const char *where, const char *member, bool required,
+		     size_t longest, bool lines, const char **value, struct problem *problem)
 {
 	const json_t *found;
 	int ret = find(object, where, member, required, &found, problem);
@@ -131,10 +148,22 @@ int json_in_text(const json_t *object, const char *where, const char *member, bo
 		return refuse(problem, where, member, "is to be a text");
 	if (json_string_length(found) > longest)
 		return refuse(problem, where, member, "is too long");
-	if (!http_text_is_printable(json_string_value(found), json_string_length(found)))
+	if (!is_printable(json_string_value(found), json_string_length(found), lines))
 		return refuse(problem, where, member, "has characters that cannot be printed");
 	*value = json_string_value(found);
 	return 0;
+}
+
+int json_in_text(const json_t *object, const char *where, const char *member, bool required,
+		 size_t longest, const char **value, struct problem *problem)
+{
+	return take_text(object, where, member, required, longest, false, value, problem);
+}
+
+int json_in_lines(const json_t *object, const char *where, const char *member, bool required,
+		  size_t longest, const char **value, struct problem *problem)
+{
+	return take_text(object, where, member, required, longest, true, value, problem);
 }
 
 int json_in_name(const json_t *object, const char *where, const char *member, bool required,

@@ -34,6 +34,9 @@ int json_in_members(const json_t *object, const char *where, const char *const *
 /* Printable, at most `longest` bytes; lives as long as the object. */
 int json_in_text(const json_t *object, const char *where, const char *member, bool required,
 		 size_t longest, const char **value, struct problem *problem);
+/* The same, of several lines: PEM. */
+int json_in_lines(const json_t *object, const char *where, const char *member, bool required,
+		  size_t longest, const char **value, struct problem *problem);
 int json_in_name(const json_t *object, const char *where, const char *member, bool required,
 		 const char **value, struct problem *problem);
 int json_in_number(const json_t *object, const char *where, const char *member, bool required,

@@ -81,12 +81,13 @@ static void serve_echo(struct http_exchange *exchange)
 	http_set_header(exchange, "ETag", "\"7\"");
 	http_answer_json(
 		exchange, 200,
-		json_pack("{s:s, s:s, s:s%, s:i, s:o, s:s, s:s, s:s, s:s}", "method",
+		json_pack("{s:s, s:s, s:s%, s:i, s:o, s:s, s:s, s:s, s:s, s:s}", "method",
 			  methods[exchange->method], "path", exchange->path, "body", exchange->body,
 			  exchange->body_length > 100 ? (size_t)100 : exchange->body_length,
 			  "length", (int)exchange->body_length, "query", query, "header",
 			  header ? header : "", "name", exchange->certificate.name, "unit",
-			  exchange->certificate.unit, "address", exchange->address));
+			  exchange->certificate.unit, "serial", exchange->certificate.serial,
+			  "address", exchange->address));
 }
 
 static void serve_wait(struct http_exchange *exchange, bool stream)

@@ -126,6 +126,59 @@ static void who_may_not_is_refused(void **state)
 	assert_int_equal(API("$(cat ann)", "GET", "/v1/hosts", ""), 22);
 }
 
+#define CERTIFIED(path)                                                                            \
+	sh("curl -sS --fail-with-body --cacert plane/ca.pem --cert bob.pem --key bob.key "         \
+	   "https://127.0.0.1:%d" path " 2>&1",                                                    \
+	   plane_port)
+
+static void a_certificate_lets_in_until_it_is_taken_back(void **state)
+{
+	(void)state;
+	assert_int_equal(sh("openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes "
+			    "-keyout bob.key -subj /CN=eve/OU=plane-admin 2>/dev/null | jq -Rs "
+			    "'{name: \"bob\", role: \"reader\", request: .}' >bob.json"),
+			 0);
+	assert_int_equal(ADMIN("POST", "/v1/certificates",
+			       "-H 'Content-Type: application/json' -d @bob.json"),
+			 0);
+	assert_int_equal(
+		sh("printf %%s '%s' >made; jq -r .certificate made >bob.pem; jq -r .id made "
+		   ">bob.id; openssl x509 -in bob.pem -noout -subject -nameopt compat",
+		   output),
+		0);
+	assert_true(says("/CN=bob/OU=plane-reader"));
+	assert_int_equal(CERTIFIED("/v1/hosts"), 0);
+	assert_int_equal(CERTIFIED("/v1/tokens"), 22);
+	assert_true(says("403"));
+	/* Hosts hang up on it: what they are called with is another kind. */
+	assert_int_not_equal(sh("timeout 20 ./karuta-controller call 127.0.0.1:%d list --ca "
+				"plane/ca.pem --cert bob.pem --key bob.key 2>&1",
+				port),
+			     0);
+	assert_true(says("unexpected eof"));
+	assert_int_equal(ADMIN("GET", "/v1/certificates", ""), 0);
+	assert_true(says("\"bob\""));
+	assert_int_equal(ADMIN("DELETE", "/v1/certificates/$(cat bob.id)", ""), 0);
+	assert_int_equal(CERTIFIED("/v1/hosts"), 22);
+	assert_true(says("taken back"));
+	assert_int_equal(ADMIN("GET", "/v1/certificates", ""), 0);
+	assert_false(says("\"bob\""));
+}
+
+static void a_request_for_a_certificate_that_is_none_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(ADMIN("POST", "/v1/certificates",
+			       BODY("{\"name\": \"bob\", \"role\": \"reader\", \"request\": "
+				    "\"-----BEGIN CERTIFICATE REQUEST-----\\nAAAA\\n\"}")),
+			 22);
+	assert_true(says("422") && says("not a request for a certificate"));
+	assert_int_equal(ADMIN("POST", "/v1/certificates",
+			       BODY("{\"name\": \"bob\", \"role\": \"root\", \"request\": \"\"}")),
+			 22);
+	assert_true(says("422") && says("role"));
+}
+
 static void what_a_host_tells_is_passed_on(void **state)
 {
 	(void)state;
@@ -239,6 +292,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(requests_are_carried_out_once),
 		cmocka_unit_test(what_makes_no_sense_is_named),
 		cmocka_unit_test(who_may_not_is_refused),
+		cmocka_unit_test(a_certificate_lets_in_until_it_is_taken_back),
+		cmocka_unit_test(a_request_for_a_certificate_that_is_none_is_refused),
 		cmocka_unit_test(what_a_host_tells_is_passed_on),
 		cmocka_unit_test(a_host_is_updated),
 		cmocka_unit_test(a_quarantine_is_seen_and_ended),

@@ -240,12 +240,33 @@ static void a_client_calls_with_its_role_and_serves_nowhere(void **state)
 			 0);
 	assert_int_not_equal(sh("openssl verify -purpose sslserver -CAfile ca.pem c.pem"), 0);
 	assert_int_equal(sh("openssl x509 -in c.pem -noout -subject -nameopt compat | grep -q "
-			    "/CN=alice/OU=operator"),
+			    "/CN=alice/OU=plane-operator"),
 			 0);
 	assert_int_equal(sh("[ \"$(openssl x509 -in c.pem -noout -pubkey)\" = \"$(openssl pkey -in "
 			    "c.key -pubout)\" ]"),
 			 0);
 	ca_issued_free(&issued);
+}
+
+static void who_calls_hosts_has_a_role_of_theirs(void **state)
+{
+	struct ca_want want = {.kind = CA_CALLER,
+			       .name = "plane",
+			       .role = "admin",
+			       .now = now,
+			       .seconds = 30 * CA_DAY};
+	struct ca_issued issued;
+	struct error error = {0};
+
+	(void)state;
+	assert_int_equal(ca_issue_own(ca, &want, &issued, &error), 0);
+	put("c.pem", issued.certificate);
+	assert_int_equal(sh("openssl x509 -in c.pem -noout -subject -nameopt compat | grep -q "
+			    "'/CN=plane/OU=admin$'"),
+			 0);
+	ca_issued_free(&issued);
+	want.role = "plane-admin";
+	assert_int_equal(ca_issue_own(ca, &want, &issued, &error), -EINVAL);
 }
 
 static void no_certificate_outlives_its_authority(void **state)
@@ -290,39 +311,6 @@ static void another_is_due_when_a_third_of_its_life_is_left(void **state)
 	assert_true(ca_is_due(INT64_MIN, INT64_MAX, 0));
 }
 
-static void the_revoked_are_refused_and_others_are_not(void **state)
-{
-	struct ca_want want = host();
-	struct ca_issued good, bad;
-	struct ca_revoked revoked;
-	struct error error = {0};
-	char *list;
-
-	(void)state;
-	assert_int_equal(issue_host(&want, &good, &error), 0);
-	assert_int_equal(issue_host(&want, &bad, &error), 0);
-	put("good.pem", good.certificate);
-	put("bad.pem", bad.certificate);
-	revoked = (struct ca_revoked){.serial = bad.serial, .at = now};
-	assert_int_equal(ca_revoke(ca, &revoked, 1, 7, now, 3600, &list, &error), 0);
-	put("crl.pem", list);
-	free(list);
-	assert_int_equal(
-		sh("openssl verify -x509_strict -crl_check -CAfile ca.pem -CRLfile crl.pem "
-		   "good.pem"),
-		0);
-	assert_int_not_equal(
-		sh("openssl verify -crl_check -CAfile ca.pem -CRLfile crl.pem bad.pem"), 0);
-	assert_non_null(strstr(output, "certificate revoked"));
-	assert_int_equal(sh("openssl crl -in crl.pem -noout -crlnumber | grep -qi '=0x0*7$'"), 0);
-	revoked.serial = "12";
-	assert_int_equal(ca_revoke(ca, &revoked, 1, 8, now, 3600, &list, &error), -EINVAL);
-	assert_int_equal(ca_revoke(ca, NULL, 0, 8, now, 3600, &list, &error), 0);
-	free(list);
-	ca_issued_free(&good);
-	ca_issued_free(&bad);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,10 +321,10 @@ int main(void)
 		cmocka_unit_test(a_request_that_is_none_is_refused),
 		cmocka_unit_test(what_is_wanted_is_checked),
 		cmocka_unit_test(a_client_calls_with_its_role_and_serves_nowhere),
+		cmocka_unit_test(who_calls_hosts_has_a_role_of_theirs),
 		cmocka_unit_test(no_certificate_outlives_its_authority),
 		cmocka_unit_test(serial_numbers_are_long_and_different),
 		cmocka_unit_test(another_is_due_when_a_third_of_its_life_is_left),
-		cmocka_unit_test(the_revoked_are_refused_and_others_are_not),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

@@ -239,6 +239,12 @@ static void a_certificate_of_the_authority_tells_who_it_is(void **state)
 	start_server();
 	run(text, sizeof(text), CURL "--cert ann.pem --key ann.key " URL "/echo", folder, port);
 	has(text, "\"name\":\"ann\",\"unit\":\"operator\"");
+	run(text, sizeof(text),
+	    CURL "--cert ann.pem --key ann.key " URL "/echo | grep -o '\"serial\":\"[0-9a-f]*' | "
+		 "cut -d'\"' -f4 >serial; openssl x509 -in ann.pem -noout -serial | cut -d= -f2 | "
+		 "tr A-F a-f | cmp - serial && echo same",
+	    folder, port);
+	has(text, "same");
 	run(text, sizeof(text), CURL URL "/echo", folder, port);
 	has(text, "\"name\":\"\",\"unit\":\"\"");
 	stop_server();

@@ -163,6 +163,13 @@ static void made(const char *name, enum auth_role role, int64_t expires,
 			 0);
 }
 
+/* What the plane has written down of a certificate. */
+static void issued(size_t at, const char *serial, const char *value)
+{
+	snprintf(items[at].key, sizeof(items[at].key), "certificates/%s", serial);
+	snprintf(items[at].value, sizeof(items[at].value), "%s", value);
+}
+
 static int nothing_before(void **state)
 {
 	(void)state;
@@ -302,15 +309,37 @@ static void a_damaged_token_or_store_lets_nobody_in(void **state)
 static void a_certificate_tells_name_and_role_unless_there_is_a_token(void **state)
 {
 	(void)state;
-	exchange.certificate = (struct http_certificate){true, "ann", "operator"};
+	issued(0, "5a", "{\"name\": \"ann\", \"role\": \"operator\"}");
+	exchange.certificate = (struct http_certificate){true, "ann", "plane-operator", "5a"};
 	assert_int_equal(ask(HTTP_PATCH, "/v1/instances/web", NULL), 0);
 	assert_string_equal(handled, "change ann web");
 	assert_int_equal(ask(HTTP_POST, "/v1/tokens", NULL), 403);
 	assert_int_equal(ask(HTTP_GET, "/v1/instances", "karuta_bad"), 401);
-	exchange.certificate = (struct http_certificate){true, "h1", "host"};
+	exchange.certificate = (struct http_certificate){true, "h1", "host", "5b"};
 	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 403);
-	exchange.certificate = (struct http_certificate){true, "", "admin"};
+	exchange.certificate = (struct http_certificate){true, "plane", "admin", "5c"};
+	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 403);
+	exchange.certificate = (struct http_certificate){true, "", "plane-admin", "5a"};
 	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 401);
+}
+
+static void a_certificate_counts_as_long_as_it_is_written_down(void **state)
+{
+	(void)state;
+	exchange.certificate = (struct http_certificate){true, "ann", "plane-reader", "5a"};
+	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 401);
+	assert_non_null(strstr(answered.detail, "taken back"));
+	issued(0, "5a", "{\"name\": \"ann\", \"role\": \"reader\"}");
+	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 0);
+	/* Another's number, more than it was made for, and what is no document. */
+	issued(0, "5a", "{\"name\": \"bob\", \"role\": \"reader\"}");
+	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 401);
+	issued(0, "5a", "{\"name\": \"ann\", \"role\": \"admin\"}");
+	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 401);
+	issued(0, "5a", "null");
+	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 401);
+	broken = -EIO;
+	assert_int_equal(ask(HTTP_GET, "/v1/instances", NULL), 503);
 }
 
 static void tokens_without_name_role_or_time_are_not_made(void **state)
@@ -338,6 +367,8 @@ int main(void)
 		cmocka_unit_test_setup(the_store_does_not_have_the_token, nothing_before),
 		cmocka_unit_test_setup(a_damaged_token_or_store_lets_nobody_in, nothing_before),
 		cmocka_unit_test_setup(a_certificate_tells_name_and_role_unless_there_is_a_token,
+				       nothing_before),
+		cmocka_unit_test_setup(a_certificate_counts_as_long_as_it_is_written_down,
 				       nothing_before),
 		cmocka_unit_test_setup(tokens_without_name_role_or_time_are_not_made,
 				       nothing_before),

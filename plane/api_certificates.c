@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients' certificates: "certificates/<serial>" in the store, and one that is not there counts no
+ * more (auth.h), so to delete one is to take it back.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "api.h"
+#include "base/base.h"
+#include "ca.h"
+
+#define KIND	     AUTH_CERTIFICATES
+#define DAYS_DEFAULT 90u
+#define DAYS_MOST    ((uint64_t)(CA_SECONDS_MAX / CA_DAY))
+
+struct wanted {
+	const char *name, *role, *request;
+	uint64_t days;
+};
+
+static int take_wanted(struct wanted *wanted, const json_t *body, struct problem *problem)
+{
+	static const char *const known[] = {"name", "role", "days", "request", NULL};
+	enum auth_role role;
+
+	wanted->days = DAYS_DEFAULT;
+	if (json_in_members(body, "", known, problem) < 0 ||
+	    json_in_name(body, "", "name", true, &wanted->name, problem) < 0 ||
+	    json_in_text(body, "", "role", true, 16, &wanted->role, problem) < 0 ||
+	    json_in_number(body, "", "days", false, 1, DAYS_MOST, &wanted->days, problem) < 0 ||
+	    json_in_lines(body, "", "request", true, CA_REQUEST_MAX, &wanted->request, problem) < 0)
+		return -1;
+	if (!auth_role_find(wanted->role, &role))
+		return problem_set(problem, 422, "invalid", NULL, NULL,
+				   "role: must be reader, operator or admin");
+	return 0;
+}
+
+static json_t *document(const struct wanted *wanted, const struct ca_issued *issued)
+{
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:s}", "id", issued->serial, "name", wanted->name,
+			 "role", wanted->role, "created", (json_int_t)issued->not_before, "expires",
+			 (json_int_t)issued->not_after, "certificate", issued->certificate);
+}
+
+/* Stored before anybody has it. */
+static int keep(struct plane *plane, const struct route_request *request,
+		const struct wanted *wanted, const struct ca_issued *issued,
+		struct problem *problem)
+{
+	struct doc_batch batch = DOC_BATCH_NONE;
+	char object[API_OBJECT_SIZE];
+	struct error error = {0};
+	uint64_t revision;
+	json_t *doc = document(wanted, issued);
+	int ret;
+
+	if (!doc)
+		return api_problem(problem, -ENOMEM, NULL, NULL);
+	doc_put(&batch, KIND, issued->serial, doc, 0);
+	api_once_keep(&batch, request, KIND, issued->serial);
+	snprintf(object, sizeof(object), KIND "/%s", issued->serial);
+	events_add(&plane->events, &batch, time(NULL), "added", object, request->caller->name,
+		   "a certificate was made for %s, who is %s", wanted->name, wanted->role);
+	ret = doc_commit(&batch, plane->store, &revision, &error);
+	if (ret == 0)
+		http_answer_json(request->exchange, 201, doc);
+	else
+		json_decref(doc);
+	return ret == 0 ? 0 : api_problem(problem, ret, &error, NULL);
+}
+
+static int make(struct plane *plane, const struct route_request *request,
+		const struct wanted *wanted, struct problem *problem)
+{
+	struct ca_want want = {.kind = CA_CLIENT,
+			       .name = wanted->name,
+			       .role = wanted->role,
+			       .now = time(NULL),
+			       .seconds = (int64_t)wanted->days * CA_DAY};
+	struct ca_issued issued = {0};
+	struct error error = {0};
+	int ret = ca_issue(plane->identity.ca, &want, wanted->request, strlen(wanted->request),
+			   &issued, &error);
+
+	ret = ret < 0 ? api_problem(problem, ret, &error, NULL)
+		      : keep(plane, request, wanted, &issued, problem);
+	ca_issued_free(&issued);
+	return ret;
+}
+
+void api_certificates_list(void *context, const struct route_request *request)
+{
+	api_list(context, request, KIND, NULL);
+}
+
+void api_certificates_make(void *context, const struct route_request *request)
+{
+	struct problem problem = {0};
+	struct wanted wanted = {0};
+	json_t *body;
+
+	if (api_once(context, request))
+		return;
+	body = json_in_body(request->exchange, &problem);
+	if (!body || take_wanted(&wanted, body, &problem) < 0 ||
+	    make(context, request, &wanted, &problem) < 0)
+		http_answer_problem(request->exchange, &problem);
+	json_decref(body);
+}
+
+void api_certificates_remove(void *context, const struct route_request *request)
+{
+	api_forget(context, request, KIND);
+}
