@@ -81,7 +81,7 @@ extern const struct verb key_verbs[];
 extern const struct verb event_verbs[];
 extern const struct verb audit_verbs[];
 extern const struct verb top_verbs[];
-extern const struct verb token_verbs[];
+extern const struct verb access_verbs[];
 extern const struct verb login_verbs[];
 
 #endif

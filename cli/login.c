@@ -32,10 +32,35 @@ static int read_token(struct plane_config *config, struct error *error)
 			     : error_set(error, ENOMEM, "out of memory");
 }
 
+static int take_file(const char *path, char **full, struct error *error)
+{
+	*full = realpath(path, NULL);
+	return *full ? 0 : error_set(error, errno, "%.150s: %s", path, strerror(errno));
+}
+
+/* A certificate and its key, or else a token. */
+static int take_identity(struct plane_config *config, const struct invocation *call,
+			 struct error *error)
+{
+	const char *certificate = options_value(call, "certificate");
+	const char *key = options_value(call, "key");
+	int result;
+
+	if (!certificate && !key)
+		return read_token(config, error);
+	if (!certificate || !key) {
+		error_set(error, EINVAL, "--certificate and --key are for each other");
+		return CLI_USAGE;
+	}
+	result = take_file(certificate, &config->certificate, error);
+	return result ? result : take_file(key, &config->key, error);
+}
+
 static int take_arguments(struct plane_config *config, const struct invocation *call,
 			  struct error *error)
 {
 	const char *ca = options_value(call, "ca");
+	int result;
 
 	if (!ca) {
 		error_set(error, EINVAL, "--ca is missing: the file with the plane's authority");
@@ -44,11 +69,11 @@ static int take_arguments(struct plane_config *config, const struct invocation *
 	config->url = config_url(call->operands[0], error);
 	if (!config->url)
 		return CLI_USAGE;
-	config->ca = realpath(ca, NULL);
-	if (!config->ca)
-		return error_set(error, errno, "%.150s: %s", ca, strerror(errno));
+	result = take_file(ca, &config->ca, error);
+	if (result)
+		return result;
 	config->path = config_path(options_value(call, "plane"), error);
-	return config->path ? read_token(config, error) : -ENOMEM;
+	return config->path ? take_identity(config, call, error) : -ENOMEM;
 }
 
 static int agree(const struct plane_config *config, struct error *error)
@@ -79,6 +104,8 @@ static int login(const struct invocation *call, struct error *error)
 
 static const struct option_spec options[] = {
 	{"ca", "FILE", "the certificate of the plane's authority"},
+	{"certificate", "FILE", "one that the plane has made, instead of a token"},
+	{"key", "FILE", "that of the certificate"},
 	{"plane", "FILE", "to write this file instead of ~/.config/karuta/plane.json"},
 };
 

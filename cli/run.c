@@ -10,7 +10,7 @@
 
 static const struct verb *const tables[] = {
 	init_verbs,  host_verbs,  instance_verbs, plane_volume_verbs, snapshot_verbs,
-	key_verbs,   event_verbs, audit_verbs,	  top_verbs,	      token_verbs,
+	key_verbs,   event_verbs, audit_verbs,	  top_verbs,	      access_verbs,
 	login_verbs, image_verbs, file_verbs};
 
 static void print_help(void)

@@ -12,7 +12,7 @@ _karuta() {
 	local verb="${COMP_WORDS[1]:-} ${COMP_WORDS[2]:-}" words=''
 	COMPREPLY=()
 	case $COMP_CWORD in
-	1) words='init host instance volume snapshot key events audit top token login image file --help --version' ;;
+	1) words='init host instance volume snapshot key events audit top token certificate login image file --help --version' ;;
 	2)
 		case ${COMP_WORDS[1]} in
 		host) words='add list show release update remove' ;;
@@ -21,11 +21,11 @@ _karuta() {
 		snapshot) words='create list show delete' ;;
 		key) words='list rotate delete' ;;
 		audit) words='verify' ;;
-		token) words='create list delete' ;;
+		token | certificate) words='create list delete' ;;
 		events) words='--follow --since --json --plane --help' ;;
 		init) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm --help' ;;
 		top) words='--interval --rounds --json --plane --help' ;;
-		login) words='--ca --plane --help' ;;
+		login) words='--ca --certificate --key --plane --help' ;;
 		image) words='build import push list show delete' ;;
 		file) words='create check resize clone export' ;;
 		esac
@@ -42,7 +42,7 @@ _karuta() {
 		--restart) words='always on-failure never' ;;
 		--role) words='reader operator admin' ;;
 		--size | --include | --mirror | --key-fd | --cpus | --memory | --whole-cores | --root | --grace | --command-line | --label | --host-label | --slot | --since | --known | --interval | --rounds | --days | --as | --name | --listen | --plane-name | --host-port) return ;;
-		--copy | --plane | --programs | --root | --ca | --kernel | --initrd)
+		--copy | --plane | --programs | --root | --ca | --certificate | --key | --request | --kernel | --initrd)
 			mapfile -t COMPREPLY < <(compgen -f -- "$word")
 			return
 			;;
@@ -76,8 +76,9 @@ _karuta() {
 			'key rotate') words='--plane' ;;
 			'audit verify') words="$(_karuta_names host) --known --json --plane" ;;
 			'token create') words='--role --days --json --plane' ;;
-			'token delete') words="$(karuta token list --json 2>/dev/null | sed -n 's/^      "id": "\(.*\)".*/\1/p') --json --plane" ;;
-			'host list' | 'instance list' | 'volume list' | 'snapshot list' | 'key list' | 'token list') words='--json --plane' ;;
+			'certificate create') words='--request --role --days --json --plane' ;;
+			'token delete' | 'certificate delete') words="$(karuta "${COMP_WORDS[1]}" list --json 2>/dev/null | sed -n 's/^      "id": "\(.*\)".*/\1/p') --json --plane" ;;
+			'host list' | 'instance list' | 'volume list' | 'snapshot list' | 'key list' | 'token list' | 'certificate list') words='--json --plane' ;;
 			'events '*) words='--follow --since --json --plane' ;;
 			'init '*) words='--name --listen --plane-name --host-port --plane --programs --root --no-kvm' ;;
 			'top '*) words='--interval --rounds --json --plane' ;;

@@ -421,6 +421,45 @@ static void a_certificate_can_take_the_tokens_place(void **state)
 	assert_null(strstr(requests, "Authorization"));
 }
 
+static void login_takes_a_certificate_instead_of_a_token(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"GET /v1/hosts?limit=1", 200, "{\"items\": []}", NULL}, {0}};
+	char line[256], text[4096];
+
+	(void)state;
+	begin(answers);
+	snprintf(line, sizeof(line), "login https://127.0.0.1:%u --ca ca.pem --certificate me.pem",
+		 plane.port);
+	assert_int_equal(karuta(line), 2);
+	snprintf(line, sizeof(line),
+		 "login https://127.0.0.1:%u --ca ca.pem --certificate me.pem --key me.key --plane "
+		 "p.json",
+		 plane.port);
+	assert_int_equal(karuta(line), 0);
+	assert_null(strstr(requests, "Authorization"));
+	read_all("p.json", text, sizeof(text));
+	assert_true(has(text, "/me.pem\"") && has(text, "/me.key\"") && !has(text, "token"));
+}
+
+static void a_certificate_is_asked_for_with_a_request(void **state)
+{
+	static const struct fake_answer answers[] = {
+		{"POST /v1/certificates", 201,
+		 "{\"id\": \"5a\", \"certificate\": \"-----BEGIN\\nmade\\n\"}", NULL},
+		{0}};
+
+	(void)state;
+	begin(answers);
+	assert_int_equal(karuta("certificate create ann --role reader"), 2);
+	assert_int_equal(karuta("certificate create ann --role reader --request none"), 1);
+	assert_true(has(err, "none"));
+	write_all("in", "-----BEGIN CERTIFICATE REQUEST-----\nabc\n");
+	assert_int_equal(karuta("certificate create ann --role reader --days 7 --request -"), 0);
+	assert_true(has(requests, "REQUEST-----\\nabc\\n") && has(requests, "\"days\":7"));
+	assert_true(has(out, "-----BEGIN\nmade\n"));
+}
+
 /* ---- what is written of it ---- */
 
 static char completions[2][65536], page[65536];
@@ -500,6 +539,8 @@ int main(void)
 		TEST(bad_addresses_are_refused),
 		TEST(login_writes_what_the_plane_agrees_to),
 		TEST(a_certificate_can_take_the_tokens_place),
+		TEST(login_takes_a_certificate_instead_of_a_token),
+		TEST(a_certificate_is_asked_for_with_a_request),
 		TEST(every_verb_is_written_down_and_completed),
 	};
 

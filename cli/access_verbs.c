@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* karuta token ... */
+/* Who may use the plane: karuta token ..., karuta certificate ... */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -10,7 +11,10 @@
 #include "base/size.h"
 #include "cli.h"
 #include "item.h"
+#include "os/fd.h"
 #include "table.h"
+
+#define REQUEST_MAX 4096u
 
 static int make_body(const struct invocation *call, json_t **body, struct error *error)
 {
@@ -66,13 +70,14 @@ static const char *age_of(char text[ITEM_TEXT], const json_t *item)
 	return item_span(text, time(NULL) - (long long)item_number(item, NULL, "created"));
 }
 
-static int token_list(struct api *api, const struct invocation *call, struct error *error)
+static int list_of(const char *kind, struct api *api, const struct invocation *call,
+		   struct error *error)
 {
 	static const char *const titles[] = {"ID", "NAME", "ROLE", "EXPIRES", "AGE"};
 	struct table table = {.titles = titles, .columns = ARRAY_LEN(titles)};
 	json_t *list, *item;
 	size_t i;
-	int result = api_list(api, "tokens", &list, error);
+	int result = api_list(api, kind, &list, error);
 
 	if (result || item_print_json(call, list))
 		return json_decref(list), result;
@@ -89,6 +94,13 @@ static int token_list(struct api *api, const struct invocation *call, struct err
 	return table_print(&table, stdout);
 }
 
+/* ---- tokens ---- */
+
+static int token_list(struct api *api, const struct invocation *call, struct error *error)
+{
+	return list_of("tokens", api, call, error);
+}
+
 static int token_delete(struct api *api, const struct invocation *call, struct error *error)
 {
 	static const struct item_deletion deletion = {"tokens", NULL, "token", "deleted"};
@@ -96,12 +108,79 @@ static int token_delete(struct api *api, const struct invocation *call, struct e
 	return item_delete(api, call, &deletion, error);
 }
 
+/* ---- certificates ---- */
+
+static int read_request(const char *path, char text[REQUEST_MAX + 1], struct error *error)
+{
+	bool standard = !strcmp(path, "-");
+	CLEANUP_CLOSE int file = open(standard ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = file < 0 ? -errno : os_read_full(file, text, REQUEST_MAX + 1);
+
+	if (length > (ssize_t)REQUEST_MAX)
+		length = -E2BIG;
+	if (length < 0)
+		return error_set(error, (int)-length, "%.150s: %s", path, strerror((int)-length));
+	text[length] = '\0';
+	return 0;
+}
+
+/* The key stays where the request was made. */
+static int certificate_create(struct api *api, const struct invocation *call, struct error *error)
+{
+	const char *path = options_value(call, "request");
+	json_t *body = NULL, *made = NULL;
+	char text[REQUEST_MAX + 1];
+	int result;
+
+	if (!path) {
+		error_set(error, EINVAL,
+			  "--request is missing: a file that `openssl req -new` has made, or -");
+		return CLI_USAGE;
+	}
+	result = make_body(call, &body, error);
+	if (!result)
+		result = read_request(path, text, error);
+	if (!result) {
+		json_object_set_new(body, "request", json_string(text));
+		result = api_ask(api, "POST", "/v1/certificates", body, &made, error);
+	}
+	if (!result && !item_print_json(call, made)) {
+		fprintf(stderr, "certificate %s of %s\n", item_text(made, NULL, "id"),
+			call->operands[0]);
+		fputs(item_text(made, NULL, "certificate"), stdout);
+	}
+	json_decref(body);
+	json_decref(made);
+	return result;
+}
+
+static int certificate_list(struct api *api, const struct invocation *call, struct error *error)
+{
+	return list_of("certificates", api, call, error);
+}
+
+static int certificate_delete(struct api *api, const struct invocation *call, struct error *error)
+{
+	static const struct item_deletion deletion = {"certificates", NULL, "certificate",
+						      "taken back"};
+
+	return item_delete(api, call, &deletion, error);
+}
+
+/* ---- verbs ---- */
+
 static const struct option_spec create_options[] = {
 	{"role", "ROLE", "reader, operator or admin"},
 	{"days", "N", "for which it is good"},
 };
 
-const struct verb token_verbs[] = {
+static const struct option_spec certificate_options[] = {
+	{"request", "FILE", "for the key of this request (PKCS #10, in PEM); -: standard input"},
+	{"role", "ROLE", "reader, operator or admin"},
+	{"days", "N", "for which it is good; 90"},
+};
+
+const struct verb access_verbs[] = {
 	{.noun = "token",
 	 .name = "create",
 	 .operands = "NAME",
@@ -121,5 +200,24 @@ const struct verb token_verbs[] = {
 	 .operand_count = 1,
 	 .summary = "Makes a token worthless at once.",
 	 .ask = token_delete},
+	{.noun = "certificate",
+	 .name = "create",
+	 .operands = "NAME",
+	 .operand_count = 1,
+	 .summary = "Makes a certificate for somebody who may use the plane, and prints it.",
+	 .options = certificate_options,
+	 .option_count = ARRAY_LEN(certificate_options),
+	 .ask = certificate_create},
+	{.noun = "certificate",
+	 .name = "list",
+	 .operands = "",
+	 .summary = "Shows all certificates that count.",
+	 .ask = certificate_list},
+	{.noun = "certificate",
+	 .name = "delete",
+	 .operands = "ID",
+	 .operand_count = 1,
+	 .summary = "Takes a certificate back: it counts no more, at once.",
+	 .ask = certificate_delete},
 	{0},
 };
