@@ -188,8 +188,8 @@ static int release(struct plane *plane, struct doc_batch *batch, const struct in
 	int ret = volumes_find(plane, VOLUMES_KIND, named->name, &volume, problem);
 
 	if (ret == 0) {
-		bool ends = ending->volumes &&
-			    !strcmp(doc_text(volume.doc, "spec.instance"), doc_name(instance->doc));
+		bool ends = ending->volumes && !strcmp(doc_text(volume.doc, "spec.instance_uid"),
+						       doc_uid(instance->doc));
 
 		if (named->wanted)
 			volumes_let_go(&volume);

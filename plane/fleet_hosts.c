@@ -94,19 +94,23 @@ void fleet_see(struct entry *instance)
 	snprintf(instance->told, sizeof(instance->told), "%s", doc_text(told, "text"));
 }
 
-bool fleet_sees_card(const struct entry *instance, const struct entry *volume)
+enum volume_seen fleet_sees_card(const struct entry *instance, const struct entry *volume)
 {
 	char name[RECORDS_CARD_MAX + 1];
 	const json_t *card;
 	size_t i;
 
+	if (instance->sight.state == INSTANCE_UNSEEN)
+		return VOLUME_UNSEEN;
 	volume_card_name(volume->uid_text, name);
 	json_array_foreach(instance->cards, i, card)
 	{
-		if (!strcmp(doc_text(card, "name"), name))
-			return true;
+		if (strcmp(doc_text(card, "name"), name) != 0)
+			continue;
+		return strcmp(doc_text(card, "state"), "failed") != 0 ? VOLUME_CARD
+								      : VOLUME_FAILED_CARD;
 	}
-	return false;
+	return VOLUME_NO_CARD;
 }
 
 struct trust_verdict fleet_verdict(const struct entry *entry)

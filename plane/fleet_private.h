@@ -147,8 +147,7 @@ void fleet_see(struct entry *instance);
 struct trust_verdict fleet_verdict(const struct entry *entry);
 /* Its host is none of the fleet any more. */
 bool fleet_is_lost(const struct entry *entry);
-/* A card of this name is there. */
-bool fleet_sees_card(const struct entry *instance, const struct entry *volume);
+enum volume_seen fleet_sees_card(const struct entry *instance, const struct entry *volume);
 
 /* fleet_instance.c, fleet_volume.c */
 

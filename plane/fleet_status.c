@@ -51,6 +51,15 @@ static const char *instance_state(const struct entry *entry)
 	}
 }
 
+static bool has_failed(const struct entry *volume)
+{
+	const struct entry *holder = fleet_holder(volume);
+
+	return volume->volume_record.state == VOLUME_ATTACHED && holder &&
+	       holder->sight.state == INSTANCE_RUNS &&
+	       fleet_sees_card(holder, volume) == VOLUME_FAILED_CARD;
+}
+
 static const char *state_of(const struct entry *entry)
 {
 	if (entry->kind == FLEET_INSTANCE)
@@ -59,6 +68,8 @@ static const char *state_of(const struct entry *entry)
 		return "deleting";
 	if (entry->kind == FLEET_SNAPSHOT && entry->volume_record.state == VOLUME_AVAILABLE)
 		return "ready";
+	if (has_failed(entry))
+		return "failed";
 	return volume_state_name((enum volume_state)entry->volume_record.state);
 }
 

@@ -45,8 +45,7 @@ static struct volume_view view_of(const struct entry *entry)
 	view.lives = holder->sight.state == INSTANCE_RUNS;
 	view.down = instance_is_down(&holder->instance_record, &holder->sight);
 	view.asked = holder->sight.asked;
-	if (holder->sight.state != INSTANCE_UNSEEN)
-		view.card = fleet_sees_card(holder, entry) ? VOLUME_CARD : VOLUME_NO_CARD;
+	view.card = fleet_sees_card(holder, entry);
 	return view;
 }
 
@@ -66,7 +65,8 @@ bool fleet_is_in_use(const struct entry *volume)
 {
 	const struct entry *holder = volume->bound.linked ? fleet_holder(volume) : NULL;
 
-	return holder && holder->sight.state == INSTANCE_RUNS && fleet_sees_card(holder, volume);
+	return holder && holder->sight.state == INSTANCE_RUNS &&
+	       fleet_sees_card(holder, volume) != VOLUME_NO_CARD;
 }
 
 static bool store_record(struct entry *entry, const struct volume_record *record)

@@ -82,6 +82,7 @@ static json_t *make_doc(const struct new_volume *volume, char id[KEY_ID_SIZE])
 				   .held = volume->slot != 0,
 				   .slot = volume->slot};
 	bool of_snapshot = volume->source && !strcmp(volume->source_kind, SNAPSHOTS_KIND);
+	char instance[DOC_UID_SIZE];
 	json_t *spec = json_pack(
 		"{s:I,s:s*,s:s*,s:s*,s:s*,s:s*,s:I,s:s*}", "size", (json_int_t)volume->size, "host",
 		volume->host, "image", volume->image, "image_uid", volume->image_uid,
@@ -93,7 +94,9 @@ static json_t *make_doc(const struct new_volume *volume, char id[KEY_ID_SIZE])
 	if (!doc)
 		return NULL;
 	snprintf(id, KEY_ID_SIZE, "vol-%s", doc_uid(doc));
-	if (volume_want_write(doc, &want) == 0 && doc_set(doc, "spec.key", json_string(id)) == 0 &&
+	record_uid_text(volume->holder, instance);
+	if ((!volume->instance || doc_set(doc, "spec.instance_uid", json_string(instance)) == 0) &&
+	    volume_want_write(doc, &want) == 0 && doc_set(doc, "spec.key", json_string(id)) == 0 &&
 	    doc_set(doc, "status.state", json_string("creating")) == 0 &&
 	    (!volume->slot || doc_set(doc, HOLDER, json_string(volume->instance)) == 0))
 		return doc;

@@ -60,6 +60,11 @@ static bool is_fresh(const struct volume_record *record, const struct volume_vie
 	return view->card != VOLUME_UNSEEN && view->asked > record->attempt.changed;
 }
 
+static bool has_card(const struct volume_view *view)
+{
+	return view->card == VOLUME_CARD || view->card == VOLUME_FAILED_CARD;
+}
+
 /* ---- what was seen ---- */
 
 bool volume_saw(struct volume_record *record, const struct volume_view *view)
@@ -68,7 +73,7 @@ bool volume_saw(struct volume_record *record, const struct volume_view *view)
 
 	if (!is_fresh(record, view) || !view->lives)
 		return false;
-	if (state == VOLUME_ATTACHING && view->card == VOLUME_CARD && !record->attempt.doing)
+	if (state == VOLUME_ATTACHING && has_card(view) && !record->attempt.doing)
 		record->state = VOLUME_ATTACHED;
 	/* Its host has started the instance again without it, or given up on its card. */
 	else if (state == VOLUME_ATTACHED && view->card == VOLUME_NO_CARD)
@@ -144,7 +149,7 @@ static struct volume_decision next_detaching(const struct facts *facts)
 		return decide(VOLUME_NOTHING, "its host does not answer");
 	if (!facts->view->lives || !is_fresh(facts->record, facts->view))
 		return decide(VOLUME_LOOK, "");
-	if (facts->view->card == VOLUME_CARD)
+	if (has_card(facts->view))
 		return request(facts, VOLUME_DETACH);
 	if (facts->record->in_specification)
 		return decide(VOLUME_NOTHING, "its instance was launched with it: once that stops");
@@ -159,12 +164,15 @@ static struct volume_decision next_attaching(const struct facts *facts)
 		return decide(VOLUME_NOTHING, "its instance does not run");
 	if (!facts->view->lives || !is_fresh(facts->record, facts->view))
 		return decide(VOLUME_LOOK, "");
-	return facts->view->card == VOLUME_CARD ? decide(VOLUME_NOTHING, "")
-						: request(facts, VOLUME_ATTACH);
+	return has_card(facts->view) ? decide(VOLUME_NOTHING, "") : request(facts, VOLUME_ATTACH);
 }
 
 static struct volume_decision next_attached(const struct facts *facts)
 {
+	/* Its guest has lost a disk: what becomes of that is for people to say. */
+	if (facts->view->card == VOLUME_FAILED_CARD)
+		return decide(VOLUME_NOTHING,
+			      "its card has failed: detach it, and attach it again");
 	if (facts->want->size > facts->record->size && facts->view->lives)
 		return request(facts, VOLUME_RESIZE);
 	return decide(VOLUME_NOTHING, "");
@@ -340,8 +348,11 @@ const char *volume_may_resize(const struct volume_record *record, const struct v
 {
 	if (want->gone || record->state >= VOLUME_DELETING)
 		return "the volume is being deleted";
-	if (size < want->size || size < record->size)
+	if (size < record->size || (size < want->size && record->state == VOLUME_CREATING))
 		return "a volume never shrinks";
+	/* What was too much can be taken back, but not while it may come yet. */
+	if (size < want->size && record->attempt.doing == VOLUME_RESIZE)
+		return "the volume may be growing already; wait until it is as large, or refused";
 	return NULL;
 }
 

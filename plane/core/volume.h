@@ -57,7 +57,8 @@ enum volume_step {
 enum volume_seen {
 	VOLUME_UNSEEN,
 	VOLUME_NO_CARD,
-	VOLUME_CARD, /* also while it starts, restarts, leaves */
+	VOLUME_CARD,	    /* also while it starts, restarts, leaves */
+	VOLUME_FAILED_CARD, /* it is in its slot, and its host has given it up */
 };
 
 /* Stored; changed by the functions here only. All zeros: to be created. */

@@ -248,6 +248,14 @@ static void set(const char *kind, const char *name, const char *path, json_t *va
 	store(kind, doc);
 }
 
+static inline void forget(const char *kind, const char *name)
+{
+	struct doc_batch batch = DOC_BATCH_NONE;
+
+	doc_put(&batch, kind, name, NULL, STORE_ANY);
+	assert_int_equal(doc_commit(&batch, plane.store, NULL, &error), 0);
+}
+
 /* ---- begin and end ---- */
 
 static void on_change(void *context, const struct store_item *item)

@@ -370,6 +370,18 @@ static void those_made_with_it_go_with_it_if_that_is_asked(void **state)
 	assert_true(number("volumes", "b", "want.gone_at") < now + DAY_MS);
 }
 
+static void those_of_another_of_its_name_stay(void **state)
+{
+	(void)state;
+	make(WITH("web", "{'name': 'a', 'size': 4096}"));
+	assert_int_equal(DELETE(ONE), 202);
+	forget("instances", "web");
+	make(WITH("web", "{'volume': 'a'}"));
+	assert_int_equal(DELETE(ONE "?volumes=true"), 202);
+	assert_int_equal(number("volumes", "a", "want.gone"), 0);
+	assert_int_equal(number("volumes", "a", "want.held"), 0);
+}
+
 static void readers_change_nothing(void **state)
 {
 	(void)state;
@@ -407,6 +419,7 @@ int main(void)
 		TEST(a_change_is_of_the_revision_that_was_read),
 		TEST(a_terminated_instance_lets_its_volumes_go),
 		TEST(those_made_with_it_go_with_it_if_that_is_asked),
+		TEST(those_of_another_of_its_name_stay),
 		TEST(readers_change_nothing),
 	};
 

@@ -238,6 +238,18 @@ static void a_volume_grows_and_never_shrinks(void **state)
 	assert_int_equal(number("volumes", "data", "want.generation"), 2);
 }
 
+static void a_size_that_was_too_much_is_taken_back(void **state)
+{
+	(void)state;
+	make(MAKE);
+	set("volumes", "data", "record.state", json_integer(VOLUME_AVAILABLE));
+	set("volumes", "data", "record.size", json_integer(8192));
+	assert_int_equal(PATCH(DATA, "{'size': 16384}"), 202);
+	assert_int_equal(PATCH(DATA, "{'size': 12288}"), 202);
+	assert_int_equal(number("volumes", "data", "want.size"), 12288);
+	refused(PATCH(DATA, "{'size': 4096}"), 409, "never shrinks");
+}
+
 /* ---- deleted ---- */
 
 static void a_deleted_volume_can_be_had_back(void **state)
@@ -451,6 +463,7 @@ int main(void)
 		TEST(only_what_nobody_has_is_copied),
 		TEST(a_snapshot_is_made_of_a_volume_in_use_and_volumes_of_it),
 		TEST(a_volume_grows_and_never_shrinks),
+		TEST(a_size_that_was_too_much_is_taken_back),
 		TEST(a_deleted_volume_can_be_had_back),
 		TEST(an_attach_is_wanted_of_both),
 		TEST(slots_are_asked_for_or_the_first_that_is_free),

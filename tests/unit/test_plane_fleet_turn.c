@@ -535,19 +535,42 @@ static void want_holder(const char *name, const char *instance)
 	store("volumes", doc);
 }
 
+static void host_has_card(const char *instance, const char *volume, const char *state)
+{
+	char uid[DOC_UID_SIZE], card[RECORDS_CARD_MAX + 1], cards[96];
+
+	snprintf(uid, sizeof(uid), "%s", text("volumes", volume, "metadata.uid"));
+	volume_card_name(uid, card);
+	snprintf(cards, sizeof(cards), "{\"name\": \"%s\", \"state\": \"%s\"}", card, state);
+	host_has(instance, "running", cards);
+	pass(2000);
+}
+
 static void attach(const char *volume, const char *instance)
 {
-	char uid[DOC_UID_SIZE], card[RECORDS_CARD_MAX + 1], cards[64];
-
 	want_holder(volume, instance);
 	pass(2000);
 	answer("attach", 0, "");
-	snprintf(uid, sizeof(uid), "%s", text("volumes", volume, "metadata.uid"));
-	volume_card_name(uid, card);
-	snprintf(cards, sizeof(cards), "{\"name\": \"%s\"}", card);
-	host_has(instance, "running", cards);
-	pass(2000);
+	host_has_card(instance, volume, "attached");
 	assert_string_equal(STATE("volumes", volume), "attached");
+}
+
+static void a_card_that_its_host_has_given_up_is_shown_as_failed(void **state)
+{
+	(void)state;
+	have_volume("data");
+	run_instance("web");
+	attach("data", "web");
+	host_has_card("web", "data", "failed");
+	pass(10000);
+	assert_string_equal(STATE("volumes", "data"), "failed");
+	assert_non_null(strstr(TEXT("volumes", "data"), "detach it, and attach it again"));
+	want_holder("data", "");
+	pass(2000);
+	answer("detach", 0, "");
+	host_has("web", "running", "");
+	pass(10000);
+	assert_string_equal(STATE("volumes", "data"), "available");
 }
 
 static void of_one_that_cannot_be_read_no_volume_is_taken(void **state)
@@ -641,6 +664,7 @@ int main(void)
 		TEST(one_that_is_waited_for_is_looked_at_soon),
 		TEST(without_all_documents_there_is_no_fleet),
 		TEST(of_an_image_whose_key_is_gone_it_can_be_deleted),
+		TEST(a_card_that_its_host_has_given_up_is_shown_as_failed),
 		TEST(of_one_that_cannot_be_read_no_volume_is_taken),
 		TEST(what_was_on_a_host_that_is_removed_can_go),
 		TEST(what_is_to_be_copied_is_deleted_afterwards),

@@ -419,6 +419,49 @@ static void it_never_shrinks(void **state)
 	assert_non_null(volume_may_resize(&record, &want, 2 * SIZE));
 }
 
+static void what_was_too_much_can_be_taken_back(void **state)
+{
+	(void)state;
+	create();
+	want.size = 3 * SIZE;
+	want.generation++;
+	assert_null(volume_may_resize(&record, &want, 2 * SIZE));
+	do_step(VOLUME_RESIZE);
+	assert_non_null(volume_may_resize(&record, &want, 2 * SIZE));
+	answer(ATTEMPT_REFUSED);
+	assert_null(volume_may_resize(&record, &want, 2 * SIZE));
+	assert_null(volume_may_resize(&record, &want, SIZE));
+	assert_non_null(volume_may_resize(&record, &want, SIZE - 4096));
+	want.size = SIZE;
+	want.generation++;
+	assert_int_equal(next(), VOLUME_NOTHING);
+}
+
+static void what_is_being_made_is_not_made_smaller(void **state)
+{
+	(void)state;
+	assert_non_null(volume_may_resize(&record, &want, SIZE / 2));
+}
+
+/* A host that has given a card up leaves it in its slot: nothing is done there by itself. */
+static void a_failed_card_is_left_to_people(void **state)
+{
+	(void)state;
+	attach();
+	see(true, VOLUME_FAILED_CARD);
+	expect(VOLUME_ATTACHED);
+	assert_int_equal(next(), VOLUME_NOTHING);
+	assert_non_null(strstr(volume_next(&record, &want, &view, now).why, "failed"));
+	want.size = 2 * SIZE;
+	assert_int_equal(next(), VOLUME_NOTHING);
+	let_go();
+	do_step(VOLUME_DETACH);
+	answer(ATTEMPT_DONE);
+	see(true, VOLUME_NO_CARD);
+	do_step(VOLUME_RELEASE);
+	expect(VOLUME_AVAILABLE);
+}
+
 static void slots_are_chosen_from_the_lowest(void **state)
 {
 	(void)state;
@@ -512,6 +555,9 @@ int main(void)
 		TEST(one_holder_at_a_time),
 		TEST(one_that_is_held_is_not_deleted),
 		TEST(it_never_shrinks),
+		TEST(what_was_too_much_can_be_taken_back),
+		TEST(what_is_being_made_is_not_made_smaller),
+		TEST(a_failed_card_is_left_to_people),
 		TEST(slots_are_chosen_from_the_lowest),
 	};
 
