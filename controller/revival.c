@@ -20,6 +20,7 @@
 #include "base/base.h"
 #include "files.h"
 #include "fleet.h"
+#include "promises.h"
 
 #define IDLE_PAUSE_MS 1000
 #define RESUME_PAUSE  (50 * NS_PER_MS) /* between two, for callers to be heard */
@@ -129,8 +130,10 @@ int revival_prepare(struct unit *unit, struct error *error)
 static int begin(struct unit *unit, struct error *error)
 {
 	struct instance *instance = &unit->instance;
-	int ret = keyring_give(&unit->keys, instance->cards, instance->card_count, error);
+	int ret = promises_check(unit, error);
 
+	if (ret == 0)
+		ret = keyring_give(&unit->keys, instance->cards, instance->card_count, error);
 	if (ret == 0) {
 		ret = machine_launch(&unit->machine, instance,
 				     UID_BASE + unit->index * LAUNCH_USERS_PER_INSTANCE,

@@ -102,7 +102,8 @@ static bool does_what_none_does(const char *kind, struct status_page *page)
 
 struct hypervisor {
 	char kind[16];
-	uint64_t dies; /* when; 0: not by itself */
+	uint64_t dies;	 /* when; 0: not by itself */
+	uint64_t memory; /* of its guest, which it says it has taken */
 	struct status_page *page;
 	struct console_ring *ring;
 	int commands, descriptors;
@@ -179,6 +180,7 @@ static void configure(struct hypervisor *hypervisor, const struct command *comma
 	snprintf(text, sizeof(text), "memory=%llu cpus=%u line=%s\n",
 		 (unsigned long long)command->memory, command->cpus, command->line);
 	say(hypervisor, text);
+	hypervisor->memory = command->memory;
 	status_set(hypervisor->page, STATUS_READY, STATUS_REASON_NONE, "");
 }
 
@@ -193,6 +195,8 @@ static void start(struct hypervisor *hypervisor)
 {
 	hypervisor->started = true;
 	say(hypervisor, "hello\n");
+	if (!is(hypervisor, "SLOW"))
+		status_count(hypervisor->page, STATUS_HV_RESERVED, hypervisor->memory);
 	status_set(hypervisor->page, STATUS_RUNNING, STATUS_REASON_NONE, "");
 	if (is(hypervisor, "BRIEF"))
 		hypervisor->ends_at = os_now() + 200 * NS_PER_MS;

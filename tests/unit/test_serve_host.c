@@ -26,6 +26,29 @@ static void a_host_tells_what_it_has(void **state)
 	assert_true(jq("host", ".result.memory_promised", "0"));
 }
 
+/* A guest that runs may still be taking its memory. */
+static void memory_is_promised_once(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sh("echo SLOW >srv/slow && most=$(awk '/^MemAvailable/ { print int($2 / 3400) * 2 "
+		   "}' "
+		   "/proc/meminfo) && for name in one two; do echo '{\"name\": \"'$name'\", "
+		   "\"memory\": \"'$most'M\", \"kernel\": \"slow\"}' >$name.json; done"),
+		0);
+	MUST("launch one.json");
+	assert_int_equal(CALL("operator", "launch two.json"), 1);
+	assert_true(says("were promised to others"));
+	kill_one("one");
+	MUST("launch two.json");
+	kill_one("two");
+	assert_int_equal(sh("echo GOOD >srv/slow"), 0);
+	MUST("launch one.json");
+	MUST("launch two.json");
+	kill_one("one");
+	kill_one("two");
+}
+
 static void a_volume_is_made_once_and_deleted_when_it_is_free(void **state)
 {
 	(void)state;
@@ -114,6 +137,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_host_tells_what_it_has),
+		cmocka_unit_test(memory_is_promised_once),
 		cmocka_unit_test(a_volume_is_made_once_and_deleted_when_it_is_free),
 		cmocka_unit_test(a_volume_that_an_instance_has_is_not_deleted),
 		cmocka_unit_test(a_quarantine_is_told_and_ended_from_afar),
