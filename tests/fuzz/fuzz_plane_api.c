@@ -67,6 +67,9 @@ static const struct {
 	{HTTP_DELETE, "/v1/volumes/data"},
 	{HTTP_DELETE, "/v1/keys/vol-4eb48dbf46fd12385f4e4f6f922af451"},
 	{HTTP_GET, "/metrics"},
+	{HTTP_POST, "/v1/certificates"},
+	{HTTP_GET, "/v1/certificates"},
+	{HTTP_DELETE, "/v1/certificates/5a"},
 };
 
 static char token_key[64]; /* of who asks */
@@ -76,7 +79,7 @@ static const char *const stored[] = {
 	token_key,	  "requests/a",
 	"instances/web",  "volumes/data",
 	"snapshots/snap", "keys/vol-4eb48dbf46fd12385f4e4f6f922af451",
-	"images/img",
+	"images/img",	  "certificates/5a",
 };
 
 #define METADATA(name, uid)                                                                        \
