@@ -105,20 +105,23 @@ settled=$(descriptors) programs=$(processes)
 
 # Cards and instances are started again five times a minute and not more, in a host whose time may be slow: none dies more often.
 may_die() { [ "${rests[$1]:-0}" -le $SECONDS ] && rests[$1]=$((SECONDS + 25)); }
-victim() {
+# Its process in $pid.
+choose_victim() {
 	local name=${names[RANDOM % ${#names[@]}]} what=$((RANDOM % 20))
+	pid=
 	case $what in
-	0) call list >/dev/null && keeping ;; # with both of them dead at once, all ends
-	[1-3]) serving ;;
+	0) call list >/dev/null && pid=$(keeping) ;; # with both of them dead at once, all ends
+	[1-3]) pid=$(serving) ;;
 	# Most get to do what the one before has left: a card that nobody starts again is lost to its guest after 8 s.
-	[4-9]) call list >/dev/null && serving ;;
-	1[0-5]) may_die "$name card" && field "$name" 'cards[-1].pid' ;;
-	*) may_die "$name" && rests["$name card"]=$((SECONDS + 25)) && field "$name" pid ;;
+	[4-9]) call list >/dev/null && pid=$(serving) ;;
+	1[0-5]) may_die "$name card" && pid=$(field "$name" 'cards[-1].pid') ;;
+	*) may_die "$name" && rests["$name card"]=$((SECONDS + 25)) && pid=$(field "$name" pid) ;;
 	esac
+	[ -n "$pid" ] && [ "$pid" != 0 ] && [ "$pid" != null ]
 }
 declare -A died
 for ((done = 0; done < kills && SECONDS < ${KARUTA_TEST_SECONDS:-1500}; )); do
-	pid=$(victim) && [ -n "$pid" ] && [ "$pid" != 0 ] && [ "$pid" != null ] || { sleep 0.2; continue; }
+	choose_victim || { sleep 0.2; continue; }
 	who=$(tr '\0' ' ' <"/proc/$pid/cmdline" | grep -oE '^karuta-[a-z]+(-[a-z]+)?') 2>/dev/null || continue
 	kill -KILL "$pid" || continue
 	[ "$who" != karuta-keeper ] || { wait_for 30 keeping && sleep 1; } || break
