@@ -86,7 +86,7 @@ if [ -n "$fio" ]; then
 	truncate -s 96M srv/second.vol
 	cat >fio.json <<'END'
 { "name": "fio", "memory": "768M", "cpus": 1, "kernel": "kernel", "initrd": "initrd.fio", "restart": "always",
-  "command_line": "console=ttyS0 root=/dev/nvme0n1 rw quiet systemd.wants=karuta-checks.service karuta.cpus=1 karuta.checks=fio_verify",
+  "command_line": "console=ttyS0 root=/dev/nvme0n1 rw quiet systemd.wants=karuta-checks.service karuta.cpus=1 karuta.rate=20 karuta.checks=fio_verify",
   "cards": [{ "slot": 1, "name": "root", "kind": "volume", "store": "root.vol", "key_fd": 6 },
             { "slot": 2, "name": "second", "kind": "volume", "store": "second.vol", "key_fd": 5 }] }
 END
