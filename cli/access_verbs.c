@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "api.h"
 #include "base/base.h"
@@ -113,14 +114,18 @@ static int token_delete(struct api *api, const struct invocation *call, struct e
 static int read_request(const char *path, char text[REQUEST_MAX + 1], struct error *error)
 {
 	bool standard = !strcmp(path, "-");
-	CLEANUP_CLOSE int file = open(standard ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = file < 0 ? -errno : os_read_full(file, text, REQUEST_MAX + 1);
+	CLEANUP_CLOSE int file = standard ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = file < 0 && !standard
+				 ? -errno
+				 : os_read_full(standard ? STDIN_FILENO : file, text, REQUEST_MAX);
 
-	if (length > (ssize_t)REQUEST_MAX)
-		length = -E2BIG;
 	if (length < 0)
 		return error_set(error, (int)-length, "%.150s: %s", path, strerror((int)-length));
 	text[length] = '\0';
+	if (strncmp(text, "-----BEGIN ", strlen("-----BEGIN ")) != 0)
+		return error_set(error, EINVAL,
+				 "%.150s: not a request in PEM; `openssl req -new` makes one",
+				 path);
 	return 0;
 }
 

@@ -49,7 +49,8 @@ static int take_identity(struct plane_config *config, const struct invocation *c
 	if (!certificate && !key)
 		return read_token(config, error);
 	if (!certificate || !key) {
-		error_set(error, EINVAL, "--certificate and --key are for each other");
+		error_set(error, EINVAL, "--%s is missing: --certificate and --key go together",
+			  certificate ? "key" : "certificate");
 		return CLI_USAGE;
 	}
 	result = take_file(certificate, &config->certificate, error);
@@ -113,7 +114,7 @@ const struct verb login_verbs[] = {
 	{.name = "login",
 	 .operands = "URL",
 	 .operand_count = 1,
-	 .summary = "Chooses the plane that all is asked of: the token comes from standard input.",
+	 .summary = "Chooses the plane that all is asked of: a token comes from standard input.",
 	 .options = options,
 	 .option_count = ARRAY_LEN(options),
 	 .run = login},

@@ -129,7 +129,7 @@ int fit_grow(struct machine *machine, struct slot *slot, uint64_t size, struct e
 	if (size % 4096)
 		return error_set(error, EINVAL, "the size must be a multiple of 4096 bytes");
 	if (size < kit->size)
-		return error_set(error, EINVAL,
+		return error_set(error, ERANGE,
 				 "it has %llu bytes and cannot be made smaller: what lies behind "
 				 "the new end would be lost",
 				 (unsigned long long)kit->size);

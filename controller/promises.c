@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/base.h"
 #include "os/fd.h"
@@ -29,15 +30,19 @@ static uint64_t promised(const struct fleet *fleet)
 int promises_check(const struct unit *unit, struct error *error)
 {
 	CLEANUP_CLOSE int room = os_room_open();
-	uint64_t left = os_room_of_host(room), others = promised(unit->fleet);
+	uint64_t there = os_room_of_host(room);
+	uint64_t left = there - min_u64(there, OS_ROOM_SPARE);
+	uint64_t others = min_u64(left, promised(unit->fleet));
 	uint64_t wanted = unit->instance.memory;
+	char but[64] = "";
 
-	if (left - min_u64(left, others) >= wanted)
+	if (left - others >= wanted)
 		return 0;
-	return error_set(error, ENOMEM,
-			 "memory: %llu MiB asked for, the host has %llu MiB left, and %llu MiB of "
-			 "these were promised to others that are just starting; give the instance "
-			 "less, or end another one",
-			 (unsigned long long)(wanted / MIB), (unsigned long long)(left / MIB),
+	if (others)
+		snprintf(but, sizeof(but), ", of which %llu MiB are promised to others",
 			 (unsigned long long)(others / MIB));
+	return error_set(error, ENOMEM,
+			 "memory: %llu MiB asked for, the host has %llu MiB left for it%s; give "
+			 "the instance less, or end another one",
+			 (unsigned long long)(wanted / MIB), (unsigned long long)(left / MIB), but);
 }

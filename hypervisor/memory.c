@@ -10,8 +10,7 @@
 #include "os/room.h"
 
 #define PAGE  UINT64_C(4096)
-#define PIECE (4 * MIB)	 /* that is reserved at once: whole huge pages, and other work waits */
-#define SPARE (32 * MIB) /* that stays, so that the host's kernel ends nobody to make room */
+#define PIECE (4 * MIB) /* that is reserved at once: whole huge pages, and other work waits */
 
 /* Huge pages for shared memory, but only where a mapping asks for them: fallocate(2) would fill the
  * file with small ones. */
@@ -54,13 +53,13 @@ static int check_room(uint64_t size, struct error *error)
 	CLEANUP_CLOSE int room = os_room_open();
 	uint64_t there = min_u64(os_room_of_host(room), os_room_of_cgroups());
 
-	if (there >= size + SPARE)
+	if (there >= size + OS_ROOM_SPARE)
 		return 0;
 	return error_set(error, ENOMEM,
 			 "memory: %llu MiB asked for, the host has %llu MiB left for it; give the "
 			 "instance less, or end another one",
 			 (unsigned long long)(size / MIB),
-			 (unsigned long long)(there - min_u64(there, SPARE)) / MIB);
+			 (unsigned long long)(there - min_u64(there, OS_ROOM_SPARE)) / MIB);
 }
 
 int memory_create(struct memory *memory, uint64_t size, struct error *error)
@@ -112,7 +111,7 @@ int memory_go_on(struct memory *memory, uint64_t reserved)
 /* Pages are zeroed by the kernel, now or when they are first touched. */
 static int reserve(const struct memory *memory, uint64_t length)
 {
-	if (os_room_of_host(memory->room) < length + SPARE)
+	if (os_room_of_host(memory->room) < length + OS_ROOM_SPARE)
 		return -ENOMEM;
 	if (memory->huge &&
 	    madvise(memory->host + memory->reserved, length, MADV_POPULATE_WRITE) == 0)

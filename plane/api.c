@@ -88,6 +88,7 @@ static const struct {
 	{EPROTO, 502, "host-answer", "see what answers at the host's address"},
 	{ECANCELED, 409, "removed", NULL},
 	{EKEYREVOKED, 409, "key-deleted", NULL},
+	{EKEYEXPIRED, 409, "authority-ended", "the plane needs another authority"},
 	{EDQUOT, 409, "too-many", "delete what is not used any more"},
 	{ENOSPC, 507, "full", "make room where the plane keeps its state"},
 };

@@ -80,7 +80,8 @@ void api_forget(struct plane *plane, const struct route_request *request, const 
 
 /*
  * A POST with an Idempotency-Key is carried out once: what has come of it is kept for a day. True:
- * it is answered. Else api_once_keep() puts that into the batch of what it does.
+ * it is answered. Else api_once_keep() puts that into the batch of what it does; `name` is "" if
+ * nothing was made that could be shown again.
  */
 bool api_once(struct plane *plane, const struct route_request *request);
 void api_once_keep(struct doc_batch *batch, const struct route_request *request, const char *kind,
@@ -153,6 +154,8 @@ void api_images_finish(void *plane, const struct route_request *request);
 void api_tokens_make(void *plane, const struct route_request *request);
 void api_tokens_list(void *plane, const struct route_request *request);
 void api_tokens_remove(void *plane, const struct route_request *request);
+/* Those that have expired go. */
+int api_certificates_trim(struct store *store, int64_t now, struct error *error);
 void api_certificates_make(void *plane, const struct route_request *request);
 void api_certificates_list(void *plane, const struct route_request *request);
 void api_certificates_remove(void *plane, const struct route_request *request);

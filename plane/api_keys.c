@@ -47,7 +47,7 @@ static void tell(struct plane *plane, const struct route_request *request, const
 	events_add(&plane->events, &batch, time(NULL), event, object, request->caller->name, "%s",
 		   text);
 	if (request->exchange->method == HTTP_POST)
-		api_once_keep(&batch, request, KIND, "rotate");
+		api_once_keep(&batch, request, KIND, "");
 	if (doc_commit(&batch, plane->store, &revision, &error) < 0)
 		fprintf(stderr, "karuta-plane: %s: %s\n", object, error.text);
 }

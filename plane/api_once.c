@@ -41,26 +41,40 @@ static void once_digest(const struct route_request *request, char digits[TRUST_D
 	trust_hex(path.bytes, TRUST_DIGEST_SIZE, digits);
 }
 
-/* What was made then, as it is now. */
+/* What was made then, as it is now. Without a name it was nothing that could be shown. */
+static void show_again(struct plane *plane, const struct route_request *request, const char *kind,
+		       const char *name)
+{
+	char object[API_OBJECT_SIZE];
+	struct problem problem = {0};
+	json_t *doc = name[0] ? NULL : json_object();
+
+	if (doc || doc_read(plane->store, kind, name, &doc, NULL) == 0) {
+		api_complete(plane, kind, doc);
+		api_show(request, 200, doc);
+		return;
+	}
+	snprintf(object, sizeof(object), "%s/%s", kind, name);
+	problem_set(&problem, 410, "deleted", object, NULL,
+		    "it was made by this request, and deleted since");
+	http_answer_problem(request->exchange, &problem);
+}
+
 static void answer_again(struct plane *plane, const struct route_request *request,
 			 const json_t *kept)
 {
 	char digits[TRUST_DIGEST_DIGITS + 1];
 	struct problem problem = {0};
-	json_t *doc = NULL;
 
 	once_digest(request, digits);
-	if (strcmp(digits, doc_text(kept, "digest")) != 0) {
-		problem_set(&problem, 422, "other-request", NULL,
-			    "use a new Idempotency-Key for another request",
-			    "this Idempotency-Key was that of another request");
-		http_answer_problem(request->exchange, &problem);
+	if (strcmp(digits, doc_text(kept, "digest")) == 0) {
+		show_again(plane, request, doc_text(kept, "kind"), doc_text(kept, "name"));
 		return;
 	}
-	if (doc_read(plane->store, doc_text(kept, "kind"), doc_text(kept, "name"), &doc, NULL) < 0)
-		doc = json_pack("{s:{s:s}}", "metadata", "name", doc_text(kept, "name"));
-	api_complete(plane, doc_text(kept, "kind"), doc);
-	api_show(request, 200, doc);
+	problem_set(&problem, 422, "other-request", NULL,
+		    "use a new Idempotency-Key for another request",
+		    "this Idempotency-Key was that of another request");
+	http_answer_problem(request->exchange, &problem);
 }
 
 bool api_once(struct plane *plane, const struct route_request *request)

@@ -8,7 +8,7 @@
 #include "api.h"
 #include "base/base.h"
 
-#define KIND	  "tokens"
+#define KIND	  AUTH_TOKENS
 #define DAY	  86400
 #define DAYS_MOST 3650u
 
@@ -26,40 +26,45 @@ void api_tokens_list(void *context, const struct route_request *request)
 	api_list(context, request, KIND, show);
 }
 
-static void make(struct plane *plane, const struct route_request *request, const char *name,
-		 enum auth_role role, uint64_t days)
+static void make(struct plane *plane, const struct route_request *request,
+		 const struct auth_token *wanted)
 {
-	char token[AUTH_TOKEN_SIZE], id[AUTH_ID_SIZE], object[API_OBJECT_SIZE];
-	int64_t now = time(NULL);
+	char token[AUTH_TOKEN_SIZE], id[AUTH_ID_SIZE], value[AUTH_VALUE_SIZE];
+	char object[API_OBJECT_SIZE] = KIND;
 	struct doc_batch batch = DOC_BATCH_NONE;
 	struct error error = {0};
+	int64_t now = time(NULL);
 	uint64_t revision;
-	int ret = auth_create_token(plane->store, name, role, now,
-				    days ? now + (int64_t)days * DAY : 0, token, id, &error);
+	int ret = auth_make_token(wanted, now, token, id, value, &error);
 
-	if (ret < 0) {
-		api_fail(request, ret, &error, NULL);
-		return;
+	if (ret == 0) {
+		json_t *doc = json_loads(value, 0, NULL);
+
+		snprintf(object, sizeof(object), KIND "/%s", id);
+		doc_put(&batch, KIND, id, doc, 0);
+		batch.failed = doc ? batch.failed : -ENOMEM;
+		json_decref(doc);
+		api_once_keep(&batch, request, KIND, id);
+		events_add(&plane->events, &batch, now, "added", object, request->caller->name,
+			   "a token was made for %s, who is %s", wanted->name,
+			   auth_role_name(wanted->role));
+		ret = doc_commit(&batch, plane->store, &revision, &error);
 	}
-	/* After it: one that nobody was told of does no harm. */
-	api_once_keep(&batch, request, KIND, id);
-	snprintf(object, sizeof(object), KIND "/%s", id);
-	events_add(&plane->events, &batch, now, "added", object, request->caller->name,
-		   "a token was made for %s, who is %s", name, auth_role_name(role));
-	if (doc_commit(&batch, plane->store, &revision, &error) < 0)
-		fprintf(stderr, "karuta-plane: token %s: %s\n", id, error.text);
-	http_answer_json(request->exchange, 201,
-			 json_pack("{s:s,s:s,s:s,s:s}", "id", id, "name", name, "role",
-				   auth_role_name(role), "token", token));
+	if (ret < 0)
+		api_fail(request, ret, &error, object);
+	else
+		http_answer_json(request->exchange, 201,
+				 json_pack("{s:s,s:s,s:s,s:s}", "id", id, "name", wanted->name,
+					   "role", auth_role_name(wanted->role), "token", token));
 	OPENSSL_cleanse(token, sizeof(token));
 }
 
 void api_tokens_make(void *context, const struct route_request *request)
 {
 	static const char *const known[] = {"name", "role", "days", NULL};
-	const char *name = NULL, *role = NULL;
+	struct auth_token wanted = {0};
 	struct problem problem = {0};
-	enum auth_role found = AUTH_NOBODY;
+	const char *role = NULL;
 	uint64_t days = 0;
 	json_t *body;
 	int ret;
@@ -69,16 +74,18 @@ void api_tokens_make(void *context, const struct route_request *request)
 	body = json_in_body(request->exchange, &problem);
 	ret = body ? json_in_members(body, "", known, &problem) : -1;
 	if (ret == 0)
-		ret = json_in_name(body, "", "name", true, &name, &problem);
+		ret = json_in_name(body, "", "name", true, &wanted.name, &problem);
 	if (ret == 0)
 		ret = json_in_text(body, "", "role", true, 16, &role, &problem);
-	if (ret == 0 && !auth_role_find(role, &found))
+	if (ret == 0 && !auth_role_find(role, &wanted.role))
 		ret = problem_set(&problem, 422, "invalid", NULL, NULL,
 				  "role: must be reader, operator or admin");
 	if (ret == 0)
 		ret = json_in_number(body, "", "days", false, 1, DAYS_MOST, &days, &problem);
+	if (days)
+		wanted.expires = time(NULL) + (int64_t)days * DAY;
 	if (ret == 0)
-		make(context, request, name, found, days);
+		make(context, request, &wanted);
 	else
 		http_answer_problem(request->exchange, &problem);
 	json_decref(body);

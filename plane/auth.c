@@ -17,7 +17,7 @@
 #define PREFIX_SIZE  (sizeof(PREFIX) - 1)
 #define SECRET_BYTES 32u
 #define DIGITS	     (2 * SHA256_DIGEST_LENGTH)
-#define KEY_SIZE     (sizeof("tokens/") + AUTH_ID_SIZE)
+#define KEY_SIZE     (sizeof(AUTH_TOKENS "/") + AUTH_ID_SIZE)
 #define UNIT_PREFIX  "plane-"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -65,7 +65,7 @@ static void digest_token(const char *token, char digest[DIGITS + 1], char key[KE
 
 	SHA256((const unsigned char *)token, strlen(token), bytes);
 	write_hex(bytes, sizeof(bytes), digest);
-	snprintf(key, KEY_SIZE, "tokens/%.*s", (int)AUTH_ID_SIZE - 1, digest);
+	snprintf(key, KEY_SIZE, AUTH_TOKENS "/%.*s", (int)AUTH_ID_SIZE - 1, digest);
 }
 
 static bool looks_like_a_token(const char *text)
@@ -160,30 +160,44 @@ static int draw_token(char token[AUTH_TOKEN_SIZE])
 	return 0;
 }
 
-int auth_create_token(struct store *store, const char *name, enum auth_role role, int64_t now,
-		      int64_t expires, char token[AUTH_TOKEN_SIZE], char id[AUTH_ID_SIZE],
-		      struct error *error)
+int auth_make_token(const struct auth_token *wanted, int64_t now, char token[AUTH_TOKEN_SIZE],
+		    char id[AUTH_ID_SIZE], char value[AUTH_VALUE_SIZE], struct error *error)
 {
-	char digest[DIGITS + 1], key[KEY_SIZE], value[512];
-	struct store_change change = {.key = key, .value = value, .expected = 0};
-	uint64_t revision;
+	char digest[DIGITS + 1], key[KEY_SIZE];
 
-	if (!name_is_good(name))
+	if (!name_is_good(wanted->name))
 		return error_set(error, EINVAL,
 				 "a token's name is made of letters, digits, '-', "
 				 "'_', '.', '@', and begins with a letter or digit");
-	if (role == AUTH_NOBODY || (expires && expires <= now))
+	if (wanted->role == AUTH_NOBODY || (wanted->expires && wanted->expires <= now))
 		return error_set(error, EINVAL, "%s: a token has a role and an end that comes",
-				 name);
+				 wanted->name);
 	if (draw_token(token) < 0)
 		return error_set(error, EIO, "no random bytes");
 	digest_token(token, digest, key);
 	memcpy(id, digest, AUTH_ID_SIZE - 1);
 	id[AUTH_ID_SIZE - 1] = '\0';
-	snprintf(value, sizeof(value),
+	snprintf(value, AUTH_VALUE_SIZE,
 		 "{\"name\":\"%s\",\"role\":\"%s\",\"sha256\":\"%s\",\"created\":%lld,"
 		 "\"expires\":%lld}",
-		 name, role_names[role], digest, (long long)now, (long long)expires);
+		 wanted->name, role_names[wanted->role], digest, (long long)now,
+		 (long long)wanted->expires);
+	return 0;
+}
+
+int auth_create_token(struct store *store, const char *name, enum auth_role role, int64_t now,
+		      int64_t expires, char token[AUTH_TOKEN_SIZE], char id[AUTH_ID_SIZE],
+		      struct error *error)
+{
+	const struct auth_token wanted = {.name = name, .role = role, .expires = expires};
+	char key[KEY_SIZE], value[AUTH_VALUE_SIZE];
+	struct store_change change = {.key = key, .value = value, .expected = 0};
+	uint64_t revision;
+	int ret = auth_make_token(&wanted, now, token, id, value, error);
+
+	if (ret < 0)
+		return ret;
+	snprintf(key, sizeof(key), AUTH_TOKENS "/%s", id);
 	return store_commit(store, &change, 1, &revision, error);
 }
 
@@ -208,6 +222,15 @@ static int take_issued(void *context, const struct store_item *item)
 	return 0;
 }
 
+static int refuse_certificate(struct auth_caller *caller, struct problem *problem,
+			      const char *object, const char *detail)
+{
+	*caller = (struct auth_caller){.role = AUTH_NOBODY};
+	return problem_set(problem, 401, "unauthenticated", object,
+			   "show one that is good: an admin makes it (POST /v1/certificates)", "%s",
+			   detail);
+}
+
 static int find_certificate(struct store *store, const struct http_certificate *certificate,
 			    struct auth_caller *caller, struct problem *problem)
 {
@@ -221,9 +244,12 @@ static int find_certificate(struct store *store, const struct http_certificate *
 	ret = store_get(store, key, take_issued, &issued, &error);
 	if (ret < 0 && ret != -ENOENT)
 		return refuse_unread(problem);
-	if (ret < 0 || strcmp(issued.name, certificate->name) != 0 ||
-	    strcmp(issued.role, role) != 0 || !auth_role_find(role, &caller->role))
-		return refuse(caller, problem, "the certificate was taken back");
+	if (ret < 0)
+		return refuse_certificate(caller, problem, key, "the certificate was taken back");
+	if (strcmp(issued.name, certificate->name) != 0 || strcmp(issued.role, role) != 0 ||
+	    !auth_role_find(role, &caller->role))
+		return refuse_certificate(caller, problem, key,
+					  "the certificate is not what the plane has written down");
 	return 0;
 }
 

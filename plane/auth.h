@@ -30,6 +30,8 @@
 #define AUTH_NAME_SIZE	  64u
 #define AUTH_TOKEN_SIZE	  51u /* "karuta_", 43 of base64url (RFC 4648, 5; 256 bits), 0 */
 #define AUTH_ID_SIZE	  25u /* 24 digits, 0 */
+#define AUTH_VALUE_SIZE	  512u
+#define AUTH_TOKENS	  "tokens"
 #define AUTH_CERTIFICATES "certificates"
 
 /* Each may do what those before it may. */
@@ -49,8 +51,17 @@ bool auth_role_find(const char *name, enum auth_role *role);
 int auth_find_caller(struct store *store, const struct http_exchange *exchange, int64_t now,
 		     struct auth_caller *caller, struct problem *problem);
 
-/* Makes a token and stores it. The caller wipes `token`, which cannot be had again. -EINVAL: the
- * name, the role, or an end that has passed. */
+struct auth_token {
+	const char *name;
+	enum auth_role role;
+	int64_t expires; /* 0: it does not */
+};
+
+/* Makes a token and the value of its item, "tokens/<id>", which the caller stores. The caller wipes
+ * `token`, which cannot be had again. -EINVAL: the name, the role, or an end that has passed. */
+int auth_make_token(const struct auth_token *wanted, int64_t now, char token[AUTH_TOKEN_SIZE],
+		    char id[AUTH_ID_SIZE], char value[AUTH_VALUE_SIZE], struct error *error);
+/* The same, and stores it. */
 int auth_create_token(struct store *store, const char *name, enum auth_role role, int64_t now,
 		      int64_t expires, char token[AUTH_TOKEN_SIZE], char id[AUTH_ID_SIZE],
 		      struct error *error);

@@ -49,7 +49,7 @@ struct fleet_volume {
 	const char *name, *uid;
 	uint8_t slot;
 	bool wanted, bound;
-	enum volume_state state;
+	const char *state; /* as people are shown it */
 };
 
 /* In no order; at most 2 * VOLUME_SLOTS. There until the next call of the fleet or the store. */

@@ -292,7 +292,7 @@ void fleet_send_instance(struct entry *entry, enum instance_step step,
 
 static const struct verb volume_verbs[] = {
 	[VOLUME_CREATE] = {"make-volume", {EEXIST}},   [VOLUME_ATTACH] = {"attach", {0}},
-	[VOLUME_DETACH] = {"detach", {ENOENT}},	       [VOLUME_RESIZE] = {"resize", {0}},
+	[VOLUME_DETACH] = {"detach", {ENOENT}},	       [VOLUME_RESIZE] = {"resize", {ERANGE}},
 	[VOLUME_DELETE] = {"delete-volume", {ENOENT}},
 };
 static const struct verb copy_at_rest = {"copy-volume", {EEXIST}};

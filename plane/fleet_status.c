@@ -51,13 +51,28 @@ static const char *instance_state(const struct entry *entry)
 	}
 }
 
-static bool has_failed(const struct entry *volume)
+/* Attached, and to stay; the holder is in *holder then. */
+static bool stays(const struct entry *volume, const struct entry **holder)
 {
-	const struct entry *holder = fleet_holder(volume);
+	*holder = fleet_holder(volume);
+	return volume->volume_record.state == VOLUME_ATTACHED && *holder &&
+	       fleet_is_wanted_by(volume, (*holder)->uid);
+}
 
-	return volume->volume_record.state == VOLUME_ATTACHED && holder &&
-	       holder->sight.state == INSTANCE_RUNS &&
-	       fleet_sees_card(holder, volume) == VOLUME_FAILED_CARD;
+/* NULL: it had failed, and that is neither seen now nor seen to be over. */
+static const char *volume_state(const struct entry *volume)
+{
+	const char *state = volume_state_name((enum volume_state)volume->volume_record.state);
+	const struct entry *holder;
+
+	if (!stays(volume, &holder))
+		return state;
+	if (holder->sight.state == INSTANCE_UNSEEN)
+		return strcmp(doc_text(volume->doc, "status.state"), "failed") != 0 ? state : NULL;
+	return holder->sight.state == INSTANCE_RUNS &&
+			       fleet_sees_card(holder, volume) == VOLUME_FAILED_CARD
+		       ? "failed"
+		       : state;
 }
 
 static const char *state_of(const struct entry *entry)
@@ -68,9 +83,7 @@ static const char *state_of(const struct entry *entry)
 		return "deleting";
 	if (entry->kind == FLEET_SNAPSHOT && entry->volume_record.state == VOLUME_AVAILABLE)
 		return "ready";
-	if (has_failed(entry))
-		return "failed";
-	return volume_state_name((enum volume_state)entry->volume_record.state);
+	return volume_state(entry);
 }
 
 /* What its host has told: of the last step, or of how it ended. */
@@ -193,6 +206,7 @@ struct gathering {
 static void gather(void *context, struct entry *volume)
 {
 	struct gathering *gathering = context;
+	const char *state = state_of(volume);
 	bool wanted = fleet_is_wanted_by(volume, gathering->instance);
 
 	if (gathering->count == (size_t)2 * VOLUME_SLOTS)
@@ -203,7 +217,7 @@ static void gather(void *context, struct entry *volume)
 		.slot = wanted ? volume->volume_want.slot : volume->volume_record.slot,
 		.wanted = wanted,
 		.bound = fleet_is_bound_to(volume, gathering->instance),
-		.state = (enum volume_state)volume->volume_record.state};
+		.state = state ? state : doc_text(volume->doc, "status.state")};
 }
 
 size_t fleet_volumes_of(const struct fleet *fleet, const uint8_t instance[ATTEMPT_UID_SIZE],
@@ -223,9 +237,9 @@ void fleet_show_instance(const struct fleet *fleet, json_t *doc)
 	json_t *volumes = json_array();
 
 	for (size_t i = 0; i < count; i++)
-		json_array_append_new(volumes, json_pack("{s:s,s:i,s:s}", "volume", list[i].name,
-							 "slot", (int)list[i].slot, "state",
-							 volume_state_name(list[i].state)));
+		json_array_append_new(volumes,
+				      json_pack("{s:s,s:i,s:s}", "volume", list[i].name, "slot",
+						(int)list[i].slot, "state", list[i].state));
 	json_object_set_new(doc, "volumes", volumes);
 }
 

@@ -307,6 +307,8 @@ static void clean_up(struct plane *plane, uint64_t *next)
 	*next = now + HOUR_MS;
 	if (api_once_trim(plane->store, time(NULL), &error) < 0)
 		tell(&error);
+	if (api_certificates_trim(plane->store, time(NULL), &error) < 0)
+		tell(&error);
 	if (events_trim(&plane->events, &error) < 0)
 		tell(&error);
 	if (renew(plane, &error) < 0)

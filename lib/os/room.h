@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 
+/* That stays whoever takes memory, so that the host's kernel ends nobody to make room. */
+#define OS_ROOM_SPARE (UINT64_C(32) << 20)
+
 /* For os_room_of_host(); in a sandbox, too, if it was opened before. */
 int os_room_open(void);
 /* MemAvailable of proc(5): what takes nothing away from anybody. */

@@ -172,7 +172,9 @@ static struct volume_decision next_attached(const struct facts *facts)
 	/* Its guest has lost a disk: what becomes of that is for people to say. */
 	if (facts->view->card == VOLUME_FAILED_CARD)
 		return decide(VOLUME_NOTHING,
-			      "its card has failed: detach it, and attach it again");
+			      facts->record->in_specification
+				      ? "its card has failed: stop its instance, and start it again"
+				      : "its card has failed: detach it, and attach it again");
 	if (facts->want->size > facts->record->size && facts->view->lives)
 		return request(facts, VOLUME_RESIZE);
 	return decide(VOLUME_NOTHING, "");

@@ -30,7 +30,7 @@ enum volume_state {
 
 struct volume_want {
 	uint64_t generation; /* grows with each change of what is below, from 1 */
-	uint64_t size;	     /* bytes; never less than it has */
+	uint64_t size;	     /* bytes; never less than its record has */
 	bool held;	     /* by `holder`, in `slot` of it */
 	uint8_t holder[ATTEMPT_UID_SIZE];
 	uint8_t slot;
@@ -68,7 +68,9 @@ struct volume_record {
 	bool in_specification;		  /* that its holder was launched with */
 	uint8_t holder[ATTEMPT_UID_SIZE]; /* from attaching to detaching */
 	uint8_t slot;
-	uint64_t size, doing_size; /* bytes: it has, and will have after a resize under way */
+	/* bytes: it has, or more if a resize that its host did not confirm was taken back; and will
+	 * have after a resize under way */
+	uint64_t size, doing_size;
 };
 
 /* What else is known now. `lives` and `down` are both false if that is not known. */

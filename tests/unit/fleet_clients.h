@@ -237,7 +237,8 @@ static inline void ask_something(struct client *client, struct asking *asking)
 
 static inline enum model_result result_of(unsigned status)
 {
-	if (status >= 200 && status < 300)
+	/* 410: it was done, and what was made is deleted by now. */
+	if ((status >= 200 && status < 300) || status == 410)
 		return MODEL_DONE;
 	if (status == 404 || status == 422)
 		return MODEL_NOT_FOUND;
@@ -250,7 +251,7 @@ static inline bool is_expected(const struct model_request *request, unsigned sta
 	if (status == 422)
 		return request->with_other;
 	return !status || (status >= 200 && status < 300) || status == 404 || status == 409 ||
-	       status == 503;
+	       status == 410 || status == 503;
 }
 
 /* For whoever has to find out what has happened. */

@@ -296,9 +296,9 @@ static void a_host_is_enrolled_with_files_that_openssl_takes(void **state)
 	assert_int_equal(sh("grep -rl karuta-enrol- etc notes"), 1);
 }
 
-static void give_client(const char *role)
+static void give_caller(const char *role)
 {
-	const struct ca_want want = {.kind = CA_CLIENT,
+	const struct ca_want want = {.kind = CA_CALLER,
 				     .name = role,
 				     .role = role,
 				     .now = time(NULL),
@@ -319,8 +319,8 @@ static void give_client(const char *role)
 static void what_is_enrolled_serves_whom_the_plane_has_certified(void **state)
 {
 	(void)state;
-	give_client("reader");
-	give_client("admin");
+	give_caller("reader");
+	give_caller("admin");
 	assert_int_equal(sh("cp etc/* ."), 0);
 	keeper_pid = start_daemon("host");
 	wait_daemon();

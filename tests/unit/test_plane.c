@@ -124,6 +124,9 @@ static void who_may_not_is_refused(void **state)
 	}
 	assert_int_equal(ADMIN("DELETE", "/v1/tokens/$(cat ann.id)", ""), 0);
 	assert_int_equal(API("$(cat ann)", "GET", "/v1/hosts", ""), 22);
+	assert_int_equal(ADMIN("GET", "/v1/events", ""), 0);
+	assert_true(says("a token was made for ann, who is reader") &&
+		    says("a token of ann was deleted"));
 }
 
 #define CERTIFIED(path)                                                                            \
@@ -138,6 +141,14 @@ static void a_certificate_lets_in_until_it_is_taken_back(void **state)
 			    "-keyout bob.key -subj /CN=eve/OU=plane-admin 2>/dev/null | jq -Rs "
 			    "'{name: \"bob\", role: \"reader\", request: .}' >bob.json"),
 			 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ADMIN("POST", "/v1/certificates",
+				       "-H 'Content-Type: application/json' -H "
+				       "'Idempotency-Key: c1' -d @bob.json"),
+				 0);
+		assert_int_equal(sh("printf %%s '%s' | jq -r .id >>bob.ids", output), 0);
+	}
+	assert_int_equal(sh("[ $(sort -u bob.ids | wc -l) = 1 ]"), 0);
 	assert_int_equal(ADMIN("POST", "/v1/certificates",
 			       "-H 'Content-Type: application/json' -d @bob.json"),
 			 0);
@@ -161,8 +172,15 @@ static void a_certificate_lets_in_until_it_is_taken_back(void **state)
 	assert_int_equal(ADMIN("DELETE", "/v1/certificates/$(cat bob.id)", ""), 0);
 	assert_int_equal(CERTIFIED("/v1/hosts"), 22);
 	assert_true(says("taken back"));
+	/* What was made by a request that is sent again after that. */
+	assert_int_equal(ADMIN("DELETE", "/v1/certificates/$(head -n 1 bob.ids)", ""), 0);
 	assert_int_equal(ADMIN("GET", "/v1/certificates", ""), 0);
 	assert_false(says("\"bob\""));
+	assert_int_equal(ADMIN("POST", "/v1/certificates",
+			       "-H 'Content-Type: application/json' -H 'Idempotency-Key: c1' -d "
+			       "@bob.json"),
+			 22);
+	assert_true(says("410") && says("deleted since"));
 }
 
 static void a_request_for_a_certificate_that_is_none_is_refused(void **state)
@@ -177,6 +195,11 @@ static void a_request_for_a_certificate_that_is_none_is_refused(void **state)
 			       BODY("{\"name\": \"bob\", \"role\": \"root\", \"request\": \"\"}")),
 			 22);
 	assert_true(says("422") && says("role"));
+	assert_int_equal(
+		ADMIN("POST", "/v1/certificates",
+		      BODY("{\"name\": \"bob@home\", \"role\": \"reader\", \"request\": \"\"}")),
+		22);
+	assert_true(says("422") && says("name"));
 }
 
 static void what_a_host_tells_is_passed_on(void **state)

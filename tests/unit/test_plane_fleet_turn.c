@@ -565,6 +565,14 @@ static void a_card_that_its_host_has_given_up_is_shown_as_failed(void **state)
 	pass(10000);
 	assert_string_equal(STATE("volumes", "data"), "failed");
 	assert_non_null(strstr(TEXT("volumes", "data"), "detach it, and attach it again"));
+	/* A plane that has just been started knows no better. */
+	fleet_close(fleet);
+	fleet = NULL;
+	assert_int_equal(begin_fleet(), 0);
+	fleet_turn(fleet);
+	assert_string_equal(STATE("volumes", "data"), "failed");
+	pass(10000);
+	assert_string_equal(STATE("volumes", "data"), "failed");
 	want_holder("data", "");
 	pass(2000);
 	answer("detach", 0, "");

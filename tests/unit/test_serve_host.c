@@ -38,7 +38,7 @@ static void memory_is_promised_once(void **state)
 		0);
 	MUST("launch one.json");
 	assert_int_equal(CALL("operator", "launch two.json"), 1);
-	assert_true(says("were promised to others"));
+	assert_true(says("are promised to others"));
 	kill_one("one");
 	MUST("launch two.json");
 	kill_one("two");
