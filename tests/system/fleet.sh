@@ -62,7 +62,8 @@ INIT
 add_fio() {
 	mkdir -p more/usr/bin
 	cp "$(command -v fio)" more/usr/bin/
-	for file in $(ldd "$(command -v fio)" | grep -o '/[^ ]*'); do
+	# As ldd(1) does, which the lab's host does not have.
+	for file in $(LD_TRACE_LOADED_OBJECTS=1 fio | grep -o '/[^ ]*'); do
 		mkdir -p "more$(dirname "$file")"
 		cp -L "$file" "more$file"
 	done
