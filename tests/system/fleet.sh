@@ -83,6 +83,7 @@ is() { [ "$(state_of "$1" "$2")" = "$3" ]; }
 console() { karuta instance console web; }
 rounds() { console | sed -n 's/.*GUEST round \([0-9]*\) done.*/\1/p' | tail -n 1; }
 further() { [ "$(rounds)" -gt "${1:-0}" ]; }
+verified() { console | grep -aq 'GUEST fio verified'; }
 sees() { console | grep -a 'GUEST sees' | tail -n 1 | grep -q "$1"; }
 misses() { ! sees "$1"; }
 
@@ -111,6 +112,8 @@ check "the guest sees it go" wait_for 30 misses "$serial"
 check "and again" karuta volume attach more web --wait
 
 echo "# the guest has been given its disks after $SECONDS s"
+
+[ -z "$fio" ] || check "its fio verifies" wait_for 120 verified
 
 # ---- kills ----
 serving() { pgrep -f '^karuta-controller serve --keeper'; }
@@ -157,7 +160,7 @@ check "the instance runs" wait_for 120 is instance web running
 seen=$(rounds)
 check "it writes (round ${seen:-0})" wait_for 300 further "${seen:-0}"
 echo "# it writes again after $SECONDS s"
-[ -z "$fio" ] || check "fio verified" eval "console | grep -a 'GUEST fio verified'"
+[ -z "$fio" ] || check "fio verified" wait_for 120 verified
 check "nothing was ever wrong there" eval "! console | grep -aiE -A 12 'wrong'"
 check "data is attached" wait_for 60 is volume data attached
 check "more is $wanted" wait_for 120 is volume more $wanted
