@@ -38,8 +38,8 @@ struct member {
 	}
 #define TIME_MOST INT64_MAX
 
-#define ATTEMPT_OF(structure, step_most)                                                           \
-	NUMBER_OF(structure, attempt.doing, "doing", step_most),                                   \
+#define ATTEMPT_OF(structure, request_most, step_most)                                             \
+	NUMBER_OF(structure, attempt.doing, "doing", request_most),                                \
 		NUMBER_OF(structure, attempt.last, "last", step_most),                             \
 		NUMBER_OF(structure, attempt.number, "number", UINT32_MAX),                        \
 		NUMBER_OF(structure, attempt.generation, "attempt_generation", INT64_MAX),         \
@@ -59,7 +59,7 @@ static const struct member instance_want[] = {
 };
 
 static const struct member instance_record[] = {
-	ATTEMPT_OF(instance_record, INSTANCE_FORGET),
+	ATTEMPT_OF(instance_record, INSTANCE_FORGET, INSTANCE_FORGET),
 	FLAG_OF(instance_record, placed, "placed"),
 	FLAG_OF(instance_record, refused, "refused"),
 	FLAG_OF(instance_record, failure_counted, "failure_counted"),
@@ -86,7 +86,7 @@ static const struct member volume_want[] = {
 };
 
 static const struct member volume_record[] = {
-	ATTEMPT_OF(volume_record, VOLUME_DELETE),
+	ATTEMPT_OF(volume_record, VOLUME_DELETE, VOLUME_BIND),
 	NUMBER_OF(volume_record, state, "state", VOLUME_GONE),
 	NUMBER_OF(volume_record, slot, "slot", VOLUME_SLOTS),
 	NUMBER_OF(volume_record, size, "size", INT64_MAX),

@@ -156,13 +156,18 @@ static struct volume_decision next_detaching(const struct facts *facts)
 	return release(facts);
 }
 
+/* A host that has a card of it already, or no such instance any more, says so. */
 static struct volume_decision next_attaching(const struct facts *facts)
 {
 	if (!facts->view->reachable)
 		return decide(VOLUME_NOTHING, "its host does not answer");
 	if (facts->view->down)
 		return decide(VOLUME_NOTHING, "its instance does not run");
-	if (!facts->view->lives || !is_fresh(facts->record, facts->view))
+	if (!facts->view->lives)
+		return decide(VOLUME_LOOK, "");
+	if (facts->record->attempt.last == VOLUME_BIND && !facts->record->in_specification)
+		return request(facts, VOLUME_ATTACH);
+	if (!is_fresh(facts->record, facts->view))
 		return decide(VOLUME_LOOK, "");
 	return has_card(facts->view) ? decide(VOLUME_NOTHING, "") : request(facts, VOLUME_ATTACH);
 }
@@ -221,8 +226,12 @@ struct volume_decision volume_next(const struct volume_record *record,
 
 /* ---- what becomes of a step ---- */
 
+/* Of one that nobody had there is no card: it can be attached to a holder that was last seen to
+ * run, without another look, which would take longer than all else of it. */
 static void bind(struct volume_record *record, const struct volume_want *want)
 {
+	if (record->state == VOLUME_AVAILABLE)
+		record->attempt.last = VOLUME_BIND;
 	record->state = VOLUME_ATTACHING;
 	record->slot = want->slot;
 	if (record->attempt.doing == VOLUME_DETACH)

@@ -56,11 +56,12 @@ kept=$(karuta instance console web | grep -c 'inserted')
 
 jq -s --arg cpu "$(sed -n 's/^model name\s*: //p;T;q' /proc/cpuinfo)" --arg kernel "$(uname -r)" --arg before "$before" --arg after "$(load)" --argjson guest "$kept" '
 	def median: sort | .[length / 2 | floor];
+	def tenths: . * 10 | round / 10;
 	def at_most($figure; $aim; $here): { figure: $figure, aim: $aim, here: $here, met: ($here <= $aim) };
 	. as $runs
 	| [$runs[] | map(select(.step == "it is on the bus and trapped"))[0].until] as $present
 	| [$runs[0][] | .step as $name | { step: $name, part: .part, median_ms: ([$runs[][] | select(.step == $name) | .ms] | median) }] as $steps
 	| { cpu: $cpu, kernel: $kernel, load_before: $before, load_after: $after, attaches: ($runs | length), seen_by_the_guest: $guest, steps: $steps,
-		slowest_ms: ($present | max), aims: [at_most("attach, request until the guest is told, ms"; 30; ($present | median))] }' traces >"$out"
+		slowest_ms: ($present | max | tenths), aims: [at_most("attach, request until the guest is told, ms"; 30; ($present | median | tenths))] }' traces >"$out"
 jq -r '"\(.cpu); load \(.load_before) before, \(.load_after) after; \(.attaches) attaches, \(.seen_by_the_guest) seen by the guest, the slowest \(.slowest_ms) ms",
 	(.steps[] | "\(.median_ms) ms\t\(.part)\t\(.step)"), (.aims[] | "| \(.figure) | \(.aim) | \(.here) | \(if .met then "met" else "missed" end) |")' "$out"

@@ -227,6 +227,44 @@ static void what_was_seen_before_a_change_does_not_count(void **state)
 	assert_int_equal(next(), VOLUME_LOOK);
 }
 
+/* Of what nobody had, the host need not be asked first; after a refusal it is. */
+static void it_is_attached_without_another_look(void **state)
+{
+	(void)state;
+	create();
+	hold(web);
+	view.lives = true;
+	do_step(VOLUME_BIND);
+	do_step(VOLUME_ATTACH);
+	answer(ATTEMPT_REFUSED);
+	assert_int_equal(next(), VOLUME_LOOK);
+	see(true, VOLUME_CARD);
+	expect(VOLUME_ATTACHED);
+}
+
+static void what_an_instance_is_launched_with_is_looked_for_first(void **state)
+{
+	(void)state;
+	create();
+	hold(web);
+	do_step(VOLUME_BIND);
+	volume_launched(&record);
+	view.lives = true;
+	assert_int_equal(next(), VOLUME_LOOK);
+}
+
+static void what_was_to_leave_and_stays_is_looked_for_first(void **state)
+{
+	(void)state;
+	attach();
+	let_go();
+	do_step(VOLUME_DETACH);
+	answer(ATTEMPT_UNANSWERED);
+	hold(web);
+	do_step(VOLUME_BIND);
+	assert_int_equal(next(), VOLUME_LOOK);
+}
+
 static void an_attach_that_was_not_answered_is_waited_for(void **state)
 {
 	(void)state;
@@ -544,6 +582,9 @@ int main(void)
 		TEST(one_that_cannot_grow_is_attached_all_the_same),
 		TEST(another_gets_it_only_when_the_first_has_no_card),
 		TEST(what_was_seen_before_a_change_does_not_count),
+		TEST(it_is_attached_without_another_look),
+		TEST(what_an_instance_is_launched_with_is_looked_for_first),
+		TEST(what_was_to_leave_and_stays_is_looked_for_first),
 		TEST(an_attach_that_was_not_answered_is_waited_for),
 		TEST(one_of_the_specification_is_free_when_its_instance_is_down),
 		TEST(one_that_is_wanted_back_while_it_leaves_comes_back),
