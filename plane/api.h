@@ -75,6 +75,12 @@ bool api_commit(struct plane *plane, const struct route_request *request, struct
 void api_unchanged(struct plane *plane, const struct route_request *request, const char *kind,
 		   unsigned status, json_t *doc);
 
+/* A POST that makes something, once (api_once()). `add` checks the body and makes what that says:
+ * 0, it has answered, or -1, `problem` is set. */
+typedef int (*api_add_fn)(struct plane *plane, const struct route_request *request,
+			  const json_t *body, struct problem *problem);
+void api_add(struct plane *plane, const struct route_request *request, api_add_fn add);
+
 /* The document that the path names is no more, and nothing else has to be done for that: 204. */
 void api_forget(struct plane *plane, const struct route_request *request, const char *kind);
 

@@ -121,8 +121,10 @@ int api_certificates_trim(struct store *store, int64_t now, struct error *error)
 	do {
 		ended = (struct ended){.now = now};
 		ret = doc_each(store, KIND, take_ended, &ended, error);
-		if (ret < 0 || !ended.batch.count)
+		if (ret < 0 || !ended.batch.count) {
+			doc_drop(&ended.batch);
 			return ret < 0 ? ret : 0;
+		}
 		ret = doc_commit(&ended.batch, store, &revision, error);
 	} while (ret == 0);
 	return ret;
@@ -133,19 +135,19 @@ void api_certificates_list(void *context, const struct route_request *request)
 	api_list(context, request, KIND, NULL);
 }
 
+static int add_of(struct plane *plane, const struct route_request *request, const json_t *body,
+		  struct problem *problem)
+{
+	struct wanted wanted = {0};
+
+	if (take_wanted(&wanted, body, problem) < 0)
+		return -1;
+	return make(plane, request, &wanted, problem);
+}
+
 void api_certificates_make(void *context, const struct route_request *request)
 {
-	struct problem problem = {0};
-	struct wanted wanted = {0};
-	json_t *body;
-
-	if (api_once(context, request))
-		return;
-	body = json_in_body(request->exchange, &problem);
-	if (!body || take_wanted(&wanted, body, &problem) < 0 ||
-	    make(context, request, &wanted, &problem) < 0)
-		http_answer_problem(request->exchange, &problem);
-	json_decref(body);
+	api_add(context, request, add_of);
 }
 
 void api_certificates_remove(void *context, const struct route_request *request)

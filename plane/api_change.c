@@ -34,6 +34,19 @@ bool api_commit(struct plane *plane, const struct route_request *request, struct
 	return true;
 }
 
+void api_add(struct plane *plane, const struct route_request *request, api_add_fn add)
+{
+	struct problem problem = {0};
+	json_t *body;
+
+	if (api_once(plane, request))
+		return;
+	body = json_in_body(request->exchange, &problem);
+	if (!body || add(plane, request, body, &problem) < 0)
+		http_answer_problem(request->exchange, &problem);
+	json_decref(body);
+}
+
 void api_unchanged(struct plane *plane, const struct route_request *request, const char *kind,
 		   unsigned status, json_t *doc)
 {

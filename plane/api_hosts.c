@@ -180,20 +180,20 @@ static void add(struct plane *plane, const struct route_request *request,
 	api_show(request, 201, doc);
 }
 
+static int add_of(struct plane *plane, const struct route_request *request, const json_t *body,
+		  struct problem *problem)
+{
+	struct wanted wanted = {0};
+
+	if (take_wanted(&wanted, body, problem) < 0)
+		return -1;
+	add(plane, request, &wanted);
+	return 0;
+}
+
 void api_hosts_add(void *context, const struct route_request *request)
 {
-	struct problem problem = {0};
-	struct wanted wanted = {0};
-	json_t *body;
-
-	if (api_once(context, request))
-		return;
-	body = json_in_body(request->exchange, &problem);
-	if (body && take_wanted(&wanted, body, &problem) == 0)
-		add(context, request, &wanted);
-	else
-		http_answer_problem(request->exchange, &problem);
-	json_decref(body);
+	api_add(context, request, add_of);
 }
 
 /* What runs there runs on: nobody asks it any more. */

@@ -205,17 +205,17 @@ static int add(struct plane *plane, const struct route_request *request, struct 
 	return ret;
 }
 
+static int add_of(struct plane *plane, const struct route_request *request, const json_t *body,
+		  struct problem *problem)
+{
+	struct instance_in in = {0};
+
+	if (instance_in_take(body, &in, problem) < 0)
+		return -1;
+	return add(plane, request, &in, problem);
+}
+
 void api_instances_add(void *context, const struct route_request *request)
 {
-	struct problem problem = {0};
-	struct instance_in in = {0};
-	json_t *body;
-
-	if (api_once(context, request))
-		return;
-	body = json_in_body(request->exchange, &problem);
-	if (!body || instance_in_take(body, &in, &problem) < 0 ||
-	    add(context, request, &in, &problem) < 0)
-		http_answer_problem(request->exchange, &problem);
-	json_decref(body);
+	api_add(context, request, add_of);
 }

@@ -144,8 +144,10 @@ int api_once_trim(struct store *store, int64_t now, struct error *error)
 	do {
 		old = (struct old){.before = now - ONCE_SECONDS};
 		ret = store_list(store, ONCE "/", NULL, SIZE_MAX, take_old, &old, error);
-		if (ret < 0 || !old.batch.count)
+		if (ret < 0 || !old.batch.count) {
+			doc_drop(&old.batch);
 			return ret;
+		}
 		ret = doc_commit(&old.batch, store, &revision, error);
 	} while (ret == 0);
 	return ret;

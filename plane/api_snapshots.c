@@ -56,19 +56,19 @@ static int add(struct plane *plane, const struct route_request *request,
 	return ret;
 }
 
+static int add_of(struct plane *plane, const struct route_request *request, const json_t *body,
+		  struct problem *problem)
+{
+	struct new_volume snapshot = {0};
+
+	if (take_wanted(&snapshot, body, problem) < 0)
+		return -1;
+	return add(plane, request, &snapshot, problem);
+}
+
 void api_snapshots_add(void *context, const struct route_request *request)
 {
-	struct problem problem = {0};
-	struct new_volume snapshot = {0};
-	json_t *body;
-
-	if (api_once(context, request))
-		return;
-	body = json_in_body(request->exchange, &problem);
-	if (!body || take_wanted(&snapshot, body, &problem) < 0 ||
-	    add(context, request, &snapshot, &problem) < 0)
-		http_answer_problem(request->exchange, &problem);
-	json_decref(body);
+	api_add(context, request, add_of);
 }
 
 /* Without a grace period: a copy of something else was all that it was. */

@@ -59,36 +59,31 @@ static void make(struct plane *plane, const struct route_request *request,
 	OPENSSL_cleanse(token, sizeof(token));
 }
 
-void api_tokens_make(void *context, const struct route_request *request)
+static int add_of(struct plane *plane, const struct route_request *request, const json_t *body,
+		  struct problem *problem)
 {
 	static const char *const known[] = {"name", "role", "days", NULL};
 	struct auth_token wanted = {0};
-	struct problem problem = {0};
 	const char *role = NULL;
 	uint64_t days = 0;
-	json_t *body;
-	int ret;
 
-	if (api_once(context, request))
-		return;
-	body = json_in_body(request->exchange, &problem);
-	ret = body ? json_in_members(body, "", known, &problem) : -1;
-	if (ret == 0)
-		ret = json_in_name(body, "", "name", true, &wanted.name, &problem);
-	if (ret == 0)
-		ret = json_in_text(body, "", "role", true, 16, &role, &problem);
-	if (ret == 0 && !auth_role_find(role, &wanted.role))
-		ret = problem_set(&problem, 422, "invalid", NULL, NULL,
-				  "role: must be reader, operator or admin");
-	if (ret == 0)
-		ret = json_in_number(body, "", "days", false, 1, DAYS_MOST, &days, &problem);
+	if (json_in_members(body, "", known, problem) < 0 ||
+	    json_in_name(body, "", "name", true, &wanted.name, problem) < 0 ||
+	    json_in_text(body, "", "role", true, 16, &role, problem) < 0 ||
+	    json_in_number(body, "", "days", false, 1, DAYS_MOST, &days, problem) < 0)
+		return -1;
+	if (!auth_role_find(role, &wanted.role))
+		return problem_set(problem, 422, "invalid", NULL, NULL,
+				   "role: must be reader, operator or admin");
 	if (days)
 		wanted.expires = time(NULL) + (int64_t)days * DAY;
-	if (ret == 0)
-		make(context, request, &wanted);
-	else
-		http_answer_problem(request->exchange, &problem);
-	json_decref(body);
+	make(plane, request, &wanted);
+	return 0;
+}
+
+void api_tokens_make(void *context, const struct route_request *request)
+{
+	api_add(context, request, add_of);
 }
 
 void api_tokens_remove(void *context, const struct route_request *request)

@@ -99,21 +99,22 @@ static int add(struct plane *plane, const struct route_request *request, struct 
 	return 0;
 }
 
-void api_volumes_add(void *context, const struct route_request *request)
+static int add_of(struct plane *plane, const struct route_request *request, const json_t *body,
+		  struct problem *problem)
 {
-	struct problem problem = {0};
 	struct wanted wanted = {0};
-	json_t *body;
+	int ret = take_wanted(&wanted, body, problem);
 
-	if (api_once(context, request))
-		return;
-	body = json_in_body(request->exchange, &problem);
-	if (!body || take_wanted(&wanted, body, &problem) < 0 ||
-	    add(context, request, &wanted, &problem) < 0)
-		http_answer_problem(request->exchange, &problem);
+	if (ret == 0)
+		ret = add(plane, request, &wanted, problem);
 	json_decref(wanted.image);
 	volumes_free(&wanted.source);
-	json_decref(body);
+	return ret;
+}
+
+void api_volumes_add(void *context, const struct route_request *request)
+{
+	api_add(context, request, add_of);
 }
 
 /* ---- changes ---- */

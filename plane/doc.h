@@ -5,7 +5,7 @@
  *	{"metadata": {"name", "uid", "created", "labels"}, "spec": {...}, "status": {...}}
  *
  * What was asked for is in `spec` (and `wanted`), what is, in `status`. A document that was read
- *has its revision as "revision", which is not stored.
+ * has its revision as "revision", which is not stored.
  */
 #ifndef KARUTA_PLANE_DOC_H
 #define KARUTA_PLANE_DOC_H

@@ -382,6 +382,30 @@ static void those_of_another_of_its_name_stay(void **state)
 	assert_int_equal(number("volumes", "a", "want.held"), 0);
 }
 
+#define CERTIFICATES 250u /* more than a batch */
+
+static void certificates_that_have_ended_go(void **state)
+{
+	char name[33];
+
+	(void)state;
+	for (unsigned i = 0; i < CERTIFICATES; i++) {
+		struct doc_batch batch = DOC_BATCH_NONE;
+		json_t *doc;
+
+		snprintf(name, sizeof(name), "%032x", i);
+		doc = json_pack("{s:s,s:i}", "id", name, "expires", (int)i);
+		doc_put(&batch, "certificates", name, doc, 0);
+		json_decref(doc);
+		assert_int_equal(doc_commit(&batch, plane.store, NULL, &error), 0);
+	}
+	assert_int_equal(api_certificates_trim(plane.store, CERTIFICATES - 2, &error), 0);
+	for (unsigned i = 0; i < CERTIFICATES; i++) {
+		snprintf(name, sizeof(name), "%032x", i);
+		assert_int_equal(is_there("certificates", name), i == CERTIFICATES - 1);
+	}
+}
+
 static void readers_change_nothing(void **state)
 {
 	(void)state;
@@ -420,6 +444,7 @@ int main(void)
 		TEST(a_terminated_instance_lets_its_volumes_go),
 		TEST(those_made_with_it_go_with_it_if_that_is_asked),
 		TEST(those_of_another_of_its_name_stay),
+		TEST(certificates_that_have_ended_go),
 		TEST(readers_change_nothing),
 	};
 
